@@ -1,0 +1,1 @@
+"""When, and how many at once: the clock, the night, and the command line."""

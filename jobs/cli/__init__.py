@@ -1,0 +1,96 @@
+"""The command line: one file per command group, loaded only when it is called.
+
+``recfactory --help`` must not wait for pandas and SciPy, so commands are named here and imported
+at their first use.
+"""
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from schema.errors import FactoryError, Problem, Refused
+
+COMMANDS = {
+    "demo": "jobs.cli.demo:demo",
+    "tenant": "jobs.cli.tenant:tenant",
+    "data": "jobs.cli.data:data",
+    "night": "jobs.cli.night:night",
+    "why": "jobs.cli.night:why",
+    "recs": "jobs.cli.recs:recs",
+    "model": "jobs.cli.model:model",
+    "edition": "jobs.cli.edition:edition",
+    "key": "jobs.cli.key:key",
+    "evaluate": "jobs.cli.evaluate:evaluate",
+    "serve": "jobs.cli.serve:serve",
+    "schedule": "jobs.cli.schedule:schedule",
+    "doctor": "jobs.cli.doctor:doctor",
+}
+
+
+class _Lazy(click.Group):
+    """Knows its commands by name, and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SUMMARIES.items()))
+
+
+_SUMMARIES = {
+    "demo": "real tenants in, two nights, then serve",
+    "tenant": "register, list, show, tune tenants; on, freeze, off",
+    "data": "import a tenant's files, see what became of them",
+    "night": "run tonight's work: validate, train, judge, promote, rank, publish",
+    "why": "why a tenant did or did not get a new model or edition",
+    "recs": "what the button shows for one customer",
+    "model": "the models of a tenant, and the verdict each got",
+    "edition": "published lists: list, go back to one, release the hold",
+    "key": "make, list and revoke API keys",
+    "evaluate": "the engine against simple rules, on any folder of data",
+    "serve": "answer lookups over HTTP",
+    "schedule": "run every tenant's night at its own local midnight",
+    "doctor": "check the installation and every published edition",
+}
+
+
+@click.group(cls=_Lazy)
+def recfactory() -> None:
+    """Nightly product recommendations for thousands of tenants, served as a lookup.
+
+    Example: recfactory demo --tenants 3
+    """
+
+
+def main() -> None:
+    """The door: errors become sentences and exit codes (1 failed, 2 refused or usage)."""
+    # Before NumPy is imported: a second BLAS thread slows small tenants down, many times over.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    logging.basicConfig(
+        level=os.environ.get("RECFACTORY_LOG", "WARNING").upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        recfactory(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except (Problem, FactoryError) as error:
+        problem = error.problem if isinstance(error, FactoryError) else error
+        click.echo(f"{problem.code}: {error}", err=True)
+        sys.exit(2 if isinstance(problem, Refused) else 1)

@@ -1,0 +1,134 @@
+"""The main job on real data: tenants in, two nights, serve."""
+
+import secrets
+import threading
+import time
+import urllib.request
+
+import click
+
+from jobs.cli.door import actor, console, now
+from jobs.cli.night import print_nights, run_with_progress
+from jobs.cli.serve import run_server
+from jobs.demo import NIGHTS, DemoTenant, write_demo
+from jobs.executors import Task
+from jobs.fleet import exit_status, tonight
+from jobs.intake import import_files
+from schema.config import Config, read_config
+from schema.errors import NotThere, Refused
+from schema.names import Role, TenantId
+from schema.records import NightReport
+from storage import durable
+from storage.durable import Disk
+from storage.stores import Stores, open_stores
+from tenants.access import make_key
+
+_LABEL = "demo"
+
+
+@click.command()
+@click.option("--tenants", default=12, show_default=True, help="How many, largest first.")
+@click.option("--no-night", is_flag=True, help="Register and import only.")
+@click.option("--no-serve", is_flag=True, help="Do not serve afterwards.")
+def demo(tenants: int, no_night: bool, no_serve: bool) -> None:
+    """Real tenants in, two real nights, then serve.
+
+    The largest manufacturers of The Complete Journey become tenants: households are the
+    customers, their catalogue the products, a year of purchase lines the interactions. What was
+    done before is not done again.
+
+    Example: recfactory demo --tenants 3 --no-serve
+    """
+    config = read_config()
+    stores = open_stores(config)
+    names = _tenants_in(stores, config, tenants)
+    failed = 0 if no_night else _nights(stores, config, names)
+    if failed or no_serve or not names:
+        raise SystemExit(failed)
+    key = _demo_key(stores, names[0])
+    stores.engine.dispose()
+    _serve(config, names[0], key)
+
+
+def _tenants_in(stores: Stores, config: Config, most: int) -> list[TenantId]:
+    """Register and import what is not there yet."""
+    folder = config.home / "demo"
+    done = folder / f"{most}.done"
+    if done.exists():
+        return [TenantId(name) for name in done.read_text().split()]
+    out = console()
+    with out.status("Reading The Complete Journey …"):
+        made = write_demo(folder, most)
+    for place, demo_tenant in enumerate(made, start=1):
+        out.print(f"[{place}/{len(made)}] {demo_tenant.title}", highlight=False, markup=False)
+        _take_in(stores, config, demo_tenant)
+    names = [demo_tenant.tenant for demo_tenant in made]
+    durable.replace(Disk(), done, "\n".join(names).encode())
+    return names
+
+
+def _take_in(stores: Stores, config: Config, made: DemoTenant) -> None:
+    try:
+        known = stores.ledger.tenant(made.tenant)
+    except NotThere:
+        uid = f"t{secrets.token_hex(8)}"
+        known = stores.ledger.register(
+            made.tenant, uid, made.title, "UTC", by=actor(), at=now()
+        )
+    import_files(stores, known, made.files, config.intake, now=now())
+
+
+def _nights(stores: Stores, config: Config, names: list[TenantId]) -> int:
+    """Two nights, the second with an incumbent to beat."""
+    failed = 0
+    for night in NIGHTS:
+        done = {r.tenant: r for r in _reports(stores, names) if r.night == night and r.edition}
+        tasks: list[Task] = tonight(stores, [n for n in names if n not in done], night, now())
+        results = run_with_progress(stores, config, tasks, f"night of {night}", quiet=not tasks)
+        results = sorted([*done.values(), *results], key=lambda r: names.index(_tenant(r)))
+        print_nights(stores, results, f"Night of {night}")
+        failed = failed or exit_status(results)
+    return failed
+
+
+def _tenant(result: object) -> TenantId:
+    name: TenantId = result.tenant if isinstance(result, NightReport) else result.task.tenant  # type: ignore[attr-defined]
+    return name
+
+
+def _reports(stores: Stores, names: list[TenantId]) -> list[NightReport]:
+    return [report for name in names for report in stores.nights.nights(name)]
+
+
+def _demo_key(stores: Stores, tenant: TenantId) -> str:
+    """A fresh key for the line below; the one of an earlier demo is revoked."""
+    for old in stores.ledger.keys(tenant):
+        if old.label == _LABEL and old.revoked_at is None:
+            stores.ledger.revoke_key(old.key_id, by=actor(), at=now())
+    key, secret = make_key(tenant, Role.SELLER, _LABEL, stores.pepper, at=now())
+    stores.ledger.add_key(key, by=actor())
+    return secret
+
+
+def _serve(config: Config, tenant: TenantId, key: str) -> None:
+    """Serve in this process, and say how to ask once it answers."""
+    address = f"http://{config.serving.host}:{config.serving.port}"
+    threading.Thread(target=_announce, args=(address, tenant, key), daemon=True).start()
+    run_server(config)
+
+
+def _announce(address: str, tenant: TenantId, key: str) -> None:
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(f"{address}/health/ready", timeout=1):
+                break
+        except OSError:
+            time.sleep(0.1)
+    else:
+        raise Refused(f"{address} does not answer", "see the lines above", code="SERVE")
+    click.echo(
+        f"\nServing. Ten recommendations for a household of {tenant}:\n\n"
+        f"  curl -s -H 'Authorization: Bearer {key}' \\\n"
+        f"    '{address}/tenants/{tenant}/customers/1/recs' | python3 -m json.tool\n\n"
+        f"API documentation: {address}/docs\nStop with Ctrl-C.\n"
+    )

@@ -1,0 +1,47 @@
+"""Is this installation sound?"""
+
+import sqlite3
+
+import click
+
+from jobs.cli.door import as_json, print_json, table, with_stores
+from schema.config import Config
+from schema.errors import Problem
+from schema.records import Tenant
+from storage.stores import Stores
+
+
+@click.command()
+@as_json
+@with_stores
+def doctor(stores: Stores, config: Config, json: bool) -> None:
+    """Check the ledger, and every byte of what is served and of every model in force.
+
+    Exit status 1 if anything is wrong.
+
+    Example: recfactory doctor
+    """
+    findings = [
+        {"what": "home", "state": "ok", "detail": str(config.home)},
+        {"what": "SQLite", "state": "ok", "detail": sqlite3.sqlite_version},
+    ]
+    findings += [_tenant(stores, tenant) for tenant in stores.ledger.tenants()]
+    if json:
+        print_json(findings)
+    else:
+        table("Doctor", ["what", "state", "detail"], [list(found.values()) for found in findings])
+    raise SystemExit(0 if all(found["state"] == "ok" for found in findings) else 1)
+
+
+def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:
+    current = stores.editions.current(tenant.uid)
+    found = {"what": tenant.tenant, "state": "ok", "detail": "nothing published yet"}
+    try:
+        if tenant.model is not None:
+            stores.models.load(tenant.uid, tenant.model)
+        if current is not None:
+            stores.editions.check(tenant.uid, current.edition, current.manifest_sha256)
+            found["detail"] = f"edition {current.edition}, model {tenant.model}"
+    except Problem as problem:
+        found |= {"state": "broken", "detail": str(problem)}
+    return found

@@ -1,0 +1,74 @@
+"""What every command needs: the configuration, the stores, and a way to print."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from getpass import getuser
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from schema.config import Config, read_config
+from storage.stores import Stores, open_stores
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+as_json = click.option("--json", "json", is_flag=True, help="Print JSON, for programs.")
+
+
+def with_stores(
+    command: Callable[Concatenate[Stores, Config, P], R],
+) -> Callable[P, R]:
+    """Open the stores of the configured home for a command, and close them after it."""
+
+    @wraps(command)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> R:
+        config = read_config()
+        stores = open_stores(config)
+        try:
+            return command(stores, config, *args, **kwargs)
+        finally:
+            stores.engine.dispose()
+
+    return opened
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def actor() -> str:
+    """Who is at the command line, for the audit trail."""
+    try:
+        return f"cli {getuser()}"
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return "cli"
+
+
+def print_json(value: Any) -> None:
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; a column whose name ends with ">" is aligned right."""
+    grid = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        right = column.endswith(">")
+        grid.add_column(column.rstrip(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*("" if cell is None else str(cell) for cell in row))
+    console().print(grid)
+
+
+def console() -> Console:
+    """Standard output; wide enough for tables where it is no terminal."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=180)
+
+
+def day(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)

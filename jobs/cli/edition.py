@@ -1,0 +1,77 @@
+"""Published lists: see them, go back to one."""
+
+from datetime import timedelta
+
+import click
+
+from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
+from schema.config import Config
+from storage.rollback import activate as go_back
+from storage.stores import Stores
+
+
+@click.group()
+def edition() -> None:
+    """Published lists: list, go back to one, release the hold."""
+
+
+@edition.command(name="list")
+@click.argument("tenant")
+@as_json
+@with_stores
+def list_editions(stores: Stores, config: Config, tenant: str, json: bool) -> None:
+    """All editions, newest first; the one served is marked.
+
+    Example: recfactory edition list acme
+    """
+    known = stores.ledger.tenant(tenant)
+    current = stores.editions.current(known.uid)
+    served = current.edition if current else None
+    kept = set(stores.editions.numbers(known.uid))
+    rows = [
+        {**row, "current": row["edition"] == served, "on_disk": row["edition"] in kept}
+        for row in stores.nights.editions(known.tenant)
+    ]
+    if json:
+        print_json(rows)
+        return
+    lines = [
+        [r["edition"], r["night"], r["model"], r["lists"], day(r["published_at"]), "served" if r["current"] else "" if r["on_disk"] else "expired"]
+        for r in rows
+    ]  # fmt: skip
+    columns = ["edition>", "night", "model>", "lists>", "made (UTC)", ""]
+    table(f"Editions of {tenant}", columns, lines)
+
+
+@edition.command()
+@click.argument("tenant")
+@click.argument("number", type=int)
+@click.option("--why", required=True, metavar="SENTENCE", help="Kept in the audit trail.")
+@with_stores
+def activate(stores: Stores, config: Config, tenant: str, number: int, why: str) -> None:
+    """Serve an earlier edition and its model at once; the next night does not publish over it.
+
+    Example: recfactory edition activate acme 30 --why "odd lists since yesterday"
+    """
+    known = stores.ledger.tenant(tenant)
+    before = stores.editions.current(known.uid)
+    hold = timedelta(hours=config.publishing.hold_hours)
+    go_back(stores, known, number, hold=hold, by=actor(), why=why, now=now())
+    was = before.edition if before else 0
+    click.echo(
+        f"{tenant}: edition {was} -> {number}, held for {config.publishing.hold_hours:g} hours. "
+        f"Undo: recfactory edition activate {tenant} {was} --why …"
+    )
+
+
+@edition.command()
+@click.argument("tenant")
+@with_stores
+def release(stores: Stores, config: Config, tenant: str) -> None:
+    """End the hold of a rollback: the next night publishes again.
+
+    Example: recfactory edition release acme
+    """
+    known = stores.ledger.tenant(tenant)
+    stores.ledger.release(known.tenant, by=actor(), at=now())
+    click.echo(f"{tenant}: released; the next night publishes again.")

@@ -1,0 +1,320 @@
+"""One tenant's night, top to bottom: validate, train, judge, promote, rank, publish."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from factory.gate import decide
+from factory.history import from_tables
+from factory.judge import judge
+from factory.rank import rank
+from factory.train import ALS, BASELINE, template_baseline, train
+from factory.windows import choose
+from jobs.data import Data, read_data
+from jobs.owner import alive, me
+from schema.config import Config
+from schema.dates import day_date, day_number
+from schema.errors import FactoryError, during
+from schema.names import Mode, Outcome, Stage, TenantId
+from schema.records import (
+    Conclusion,
+    History,
+    Judgement,
+    Lease,
+    Model,
+    NewEdition,
+    NewModel,
+    NightReport,
+    Tenant,
+    Verdict,
+    Windows,
+)
+from schema.settings import TenantSettings
+from storage.editions import Current
+from storage.stores import Stores
+from tenants.lifecycle import publishes, trains
+from tenants.order import settings_of, zone
+
+Clock = Callable[[], datetime]
+
+log = logging.getLogger("recfactory.night")
+
+
+def run_night(
+    stores: Stores, config: Config, name: TenantId, night: date, clock: Clock
+) -> NightReport:
+    """Run one tenant's night; harmless if it was run before.
+
+    Only what occurred before ``night``, local midnight, is used. Whatever goes wrong is recorded
+    with the tenant and the stage, and what was served stays served.
+
+    Returns:
+        The report: of this run, or of the earlier one that did the work.
+
+    Raises:
+        FactoryError: another process is at it, a later night was done, or this one was overtaken.
+    """
+    with during(Stage.VALIDATE, name):
+        tenant = stores.ledger.tenant(name)
+        lease = stores.nights.begin(
+            name,
+            night,
+            owner=me(),
+            alive=alive,
+            now=clock(),
+            lease=timedelta(minutes=config.nightly.tenant_minutes),
+        )
+    if isinstance(lease, NightReport):
+        return lease
+    settings = settings_of(config.template, tenant.changes)
+
+    def conclude(conclusion: Conclusion) -> NightReport:
+        with during(Stage.PUBLISH, name):
+            return stores.nights.conclude(
+                lease,
+                conclusion,
+                lambda edition: _point(stores, tenant, lease, edition, clock()),
+                allowed=lambda mode: conclusion.edition is None or publishes(mode, settings),
+                now=clock(),
+            )
+
+    try:
+        report = conclude(_work(stores, tenant, settings, night))
+    except FactoryError as error:
+        if error.problem.code == "FENCED":
+            raise
+        report = conclude(_failed(str(error), error.problem.code))
+    except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
+        log.exception("%s: night of %s failed", name, night)
+        what = f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
+        report = conclude(_failed(what, "DEFECT"))
+    if report.published:
+        prune(stores, config, tenant, clock())
+    return report
+
+
+def _failed(because: str, code: str) -> Conclusion:
+    return Conclusion(Outcome.FAILED, because, {"code": code})
+
+
+def _work(stores: Stores, tenant: Tenant, settings: TenantSettings, night: date) -> Conclusion:
+    if not publishes(tenant.mode, settings):
+        return _idle(tenant.mode)
+    watch = _Watch(tenant.tenant)
+    stores.editions.sweep(tenant.uid)
+    stores.models.sweep(tenant.uid)
+    with watch.during(Stage.VALIDATE):
+        data = read_data(stores, tenant, night)
+        history = from_tables(
+            data.customers,
+            data.products,
+            data.interactions,
+            settings,
+            zone(tenant.timezone),
+            night,
+        )
+        windows = choose(history, day_number(night), settings.windows, settings.blend)
+        incumbent = _incumbent(stores, tenant)
+    decided = _decide(watch, tenant.mode, settings, history, windows, data, night, incumbent)
+    with watch.during(Stage.GATE):
+        kept = _keep(stores, tenant, decided)
+    with watch.during(Stage.RANK):
+        lists = rank(kept.model, history, day_number(night), data.listed(history), settings.lists)
+    with watch.during(Stage.PUBLISH):
+        edition, sha = stores.editions.seal(
+            tenant.uid,
+            stores.nights.taken(tenant.tenant)[1],
+            lists,
+            model=kept.number,
+            night=night,
+            horizon_days=kept.model.horizon_days,
+        )
+    verdict = decided.verdict
+    return Conclusion(
+        outcome=verdict.outcome,
+        because=verdict.because,
+        figures={
+            "customers": len(history.customers),
+            "products": len(data.products),
+            "interactions": len(data.interactions),
+            "data_fingerprint": data.fingerprint,
+            "lists": len(lists.customers),
+            "windows": _spelled(windows),
+            "seed": settings.seed,
+            "rmse_interval": verdict.rmse_interval,
+            "ndcg_interval": verdict.ndcg_interval,
+            "challenger": decided.challenged.figures() if decided.challenged else None,
+            "incumbent": decided.incumbent_judged.figures() if decided.incumbent_judged else None,
+            "seconds": watch.seconds,
+        },
+        models=kept.models,
+        in_force=kept.number,
+        edition=NewEdition(edition, kept.number, len(lists.customers), sha),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What the gate had before it, and what it said."""
+
+    verdict: Verdict
+    incumbent: Model
+    incumbent_number: int | None  # None: made tonight, not kept yet
+    challenger: Model | None = None
+    challenged: Judgement | None = None
+    incumbent_judged: Judgement | None = None
+
+
+def _decide(
+    watch: "_Watch",
+    mode: Mode,
+    settings: TenantSettings,
+    history: History,
+    windows: Windows | None,
+    data: Data,
+    night: date,
+    incumbent: tuple[int, Model] | None,
+) -> _Decided:
+    number, model = incumbent or (None, None)
+    if model is not None and not trains(mode):
+        return _Decided(Verdict(Outcome.FROZEN, "frozen: lists re-ranked, model kept"), model, number)
+    if windows is None:
+        with watch.during(Stage.TRAIN):
+            model = model or template_baseline(
+                history, day_number(night), settings, data.fingerprint
+            )
+        least = settings.windows.min_pairs
+        why = f"no window holds {least} purchases to judge by; the {model.kind} model serves"
+        return _Decided(Verdict(Outcome.TOO_SMALL, why), model, number)
+    with watch.during(Stage.TRAIN):
+        if model is None:
+            model = train(
+                history, windows, settings, kind=BASELINE, fingerprint=data.fingerprint
+            )
+        challenger = train(history, windows, settings, kind=ALS, fingerprint=data.fingerprint)
+    if model.trained_through > windows.judge:
+        why = (
+            f"the incumbent was trained through {day_date(model.trained_through)}, into tonight's "
+            f"judge window from {day_date(windows.judge)}; no fair comparison, the incumbent stays"
+        )
+        return _Decided(Verdict(Outcome.REJECTED, why), model, number, challenger)
+    with watch.during(Stage.JUDGE):
+        challenged = judge(challenger, history, windows)
+        judged = judge(model, history, windows)
+    with watch.during(Stage.GATE):
+        verdict = decide(challenged, judged, settings.gate, seed=settings.seed)
+    return _Decided(verdict, model, number, challenger, challenged, judged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The model in force from tonight on, as read back from disk, and what the ledger shall note."""
+
+    number: int
+    model: Model
+    models: tuple[NewModel, ...]
+
+
+def _keep(stores: Stores, tenant: Tenant, decided: _Decided) -> _Kept:
+    """Seal what has to be kept, and load the model in force: the judged bytes are the served ones."""
+    taken = stores.nights.taken(tenant.tenant)[0]
+    noted = []
+    number = decided.incumbent_number
+    if number is None:
+        number = taken = _seal(stores, tenant, taken, decided.incumbent)
+        why = "the first incumbent: popularity, recency and own history, without ALS"
+        noted.append(_new(number, decided.incumbent, Verdict(Outcome.PROMOTED, why)))
+    if decided.challenger is not None:
+        promoted = decided.verdict.outcome is Outcome.PROMOTED
+        if promoted or decided.verdict.outcome is Outcome.HELD:
+            taken = _seal(stores, tenant, taken, decided.challenger)
+        else:
+            taken += 1  # a rejected challenger leaves its verdict, not its files
+        noted.append(_new(taken, decided.challenger, decided.verdict))
+        number = taken if promoted else number
+    return _Kept(number, stores.models.load(tenant.uid, number), tuple(noted))
+
+
+def _seal(stores: Stores, tenant: Tenant, taken: int, model: Model) -> int:
+    current = stores.editions.current(tenant.uid)
+    served = stores.editions.model_of(tenant.uid, current.edition) if current else None
+    return stores.models.seal(tenant.uid, taken, model, lambda number: number == served)
+
+
+def _new(number: int, model: Model, verdict: Verdict) -> NewModel:
+    through = day_date(model.trained_through)
+    return NewModel(number, model.kind, through, verdict.outcome, verdict.because)
+
+
+def _incumbent(stores: Stores, tenant: Tenant) -> tuple[int, Model] | None:
+    if tenant.model is None:
+        return None
+    return tenant.model, stores.models.load(tenant.uid, tenant.model)
+
+
+def _idle(mode: Mode) -> Conclusion:
+    if mode is Mode.OFF:
+        return Conclusion(Outcome.OFF, "turned off: nothing was computed", {})
+    return Conclusion(Outcome.FROZEN, "frozen: model and edition stay exactly as they are", {})
+
+
+def _point(
+    stores: Stores, tenant: Tenant, lease: Lease, edition: NewEdition, now: datetime
+) -> None:
+    current = Current(edition.number, edition.manifest_sha256, lease.fence, now)
+    served = stores.editions.current(tenant.uid)
+    if served and (served.edition, served.manifest_sha256) == (
+        current.edition,
+        current.manifest_sha256,
+    ):
+        current = replace(current, published_at=served.published_at)
+    stores.editions.point(tenant.uid, current)
+
+
+def prune(stores: Stores, config: Config, tenant: Tenant, now: datetime) -> None:
+    """Remove editions and models beyond the kept ones; never what is served, young or in force."""
+    keep = config.publishing
+    current = stores.editions.current(tenant.uid)
+    rows = stores.nights.editions(tenant.tenant)
+    young = {row["edition"] for row in rows if row["published_at"] > now - timedelta(days=1)}
+    numbers = stores.editions.numbers(tenant.uid)
+    stays = {*numbers[-keep.keep_editions :], *young, current.edition if current else 0}
+    for number in set(numbers) - stays:
+        stores.editions.discard(tenant.uid, number)
+    used = {row["model"] for row in rows if row["edition"] in stays}
+    used |= {stores.ledger.tenant(tenant.tenant).model}
+    models = stores.models.numbers(tenant.uid)
+    for number in set(models[: -keep.keep_models]) - used:
+        stores.models.discard(tenant.uid, number)
+
+
+def _spelled(windows: Windows | None) -> Mapping[str, Any] | None:
+    if windows is None:
+        return None
+    return {
+        "days": windows.days,
+        "teach": [day_date(day).isoformat() for day in windows.teach],
+        "judge": day_date(windows.judge).isoformat(),
+    }
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Seconds by stage, and the address on every problem."""
+
+    tenant: TenantId
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def during(self, stage: Stage) -> Iterator[None]:
+        begin = time.perf_counter()
+        with during(stage, self.tenant):
+            yield
+        spent = self.seconds.get(stage.value, 0.0) + time.perf_counter() - begin
+        self.seconds[stage.value] = round(spent, 4)
+
+

@@ -1,0 +1,117 @@
+"""The shape of config.yaml, and the only place that reads it."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import PydanticBaseSettingsSource as Source
+from pydantic_settings.exceptions import SettingsError
+
+from schema.errors import Refused
+from schema.settings import TenantSettings
+
+SHIPPED = Path(__file__).parent.parent / "config.yaml"
+
+
+class _Part(BaseModel, extra="forbid", frozen=True):
+    pass
+
+
+class Ledger(_Part):
+    url: SecretStr = SecretStr("")
+    """SQLAlchemy URL; empty means SQLite in the home. Never printed."""
+
+
+class Intake(_Part):
+    refuse_above_share: float = Field(0.01, ge=0, le=1)
+    refuse_above_rows: int = Field(20, ge=0)
+    refuse_unknown_above_share: float = Field(0.2, ge=0, le=1)
+    max_file_bytes: int = Field(4 * 2**30, ge=1)
+
+
+class Nightly(_Part):
+    executor: Literal["processes", "in-process"] = "processes"
+    processes: int = Field(0, ge=0)
+    tenant_minutes: float = Field(30, gt=0)
+    attempts: int = Field(2, ge=1)
+    wave_minutes: int = Field(15, ge=1, le=60)
+
+
+class Publishing(_Part):
+    hold_hours: float = Field(24, gt=0)
+    keep_editions: int = Field(4, ge=2)
+    keep_models: int = Field(4, ge=2)
+
+
+class Serving(_Part):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    workers: int = Field(1, ge=1)
+    refresh_seconds: float = Field(0.5, gt=0, le=60)
+    open_tenants: int = Field(512, ge=1)
+
+
+class Config(BaseSettings):
+    """config.yaml, overruled by RECFACTORY_SERVING__PORT=8001 and the like."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECFACTORY_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Path("var")
+    ledger: Ledger = Ledger()
+    intake: Intake = Intake()
+    nightly: Nightly = Nightly()
+    publishing: Publishing = Publishing()
+    serving: Serving = Serving()
+    template: TenantSettings = TenantSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Source,
+        env_settings: Source,
+        dotenv_settings: Source,
+        file_secret_settings: Source,
+    ) -> tuple[Source, ...]:
+        """Arguments, then environment, then the file. There is no .env."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, config_file())
+
+
+def config_file() -> Path:
+    """RECFACTORY_CONFIG, else config.yaml in the current folder, else the shipped one."""
+    named = os.environ.get("RECFACTORY_CONFIG")
+    if named:
+        return Path(named)
+    here = Path("config.yaml")
+    return here if here.exists() else SHIPPED
+
+
+def read_config() -> Config:
+    """Read it once, in the door; paths come back absolute.
+
+    Raises:
+        Refused: the file is missing, or a key or value is not known; each is named.
+    """
+    file = config_file()
+    if not file.exists():
+        raise Refused(
+            f"{file} does not exist", "correct RECFACTORY_CONFIG or unset it", code="CONFIG"
+        )
+    try:
+        config = Config()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise Refused(
+            f"{file} or a RECFACTORY_… variable is wrong: {faults}",
+            "compare with the comments in config.yaml",
+            code="CONFIG",
+        ) from error
+    except SettingsError as error:
+        raise Refused(f"{file}: {error}", "correct the file", code="CONFIG") from error
+    return config.model_copy(update={"home": config.home.absolute()})

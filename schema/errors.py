@@ -1,0 +1,52 @@
+"""What a person has to act on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Problem(Exception):
+    """A fact that stops the work, told by code that does not know whose work it is.
+
+    All values go to ``args`` by position, or the error would not survive the way back from a
+    worker process.
+
+    Args:
+        what: one sentence without a full stop.
+        next_step: what the reader should do, as an imperative.
+        code: stable and upper case; programs may depend on it.
+    """
+
+    def __init__(self, what: str, next_step: str, code: str = "PROBLEM") -> None:
+        super().__init__(what, next_step, code)
+        self.what, self.next_step, self.code = what, next_step, code
+
+    def __str__(self) -> str:
+        return f"{self.what}. Next: {self.next_step}."
+
+
+class Refused(Problem):
+    """Input that was not accepted: exit status 2 on the command line, a 4xx over HTTP."""
+
+
+class NotThere(Refused):
+    """Something was named that does not exist (for the one who asks): 404 over HTTP."""
+
+
+class FactoryError(Exception):
+    """A problem with its address. Rendered once at each door: log, HTTP, command line."""
+
+    def __init__(self, problem: Problem, tenant: str, stage: str) -> None:
+        super().__init__(problem, tenant, stage)
+        self.problem, self.tenant, self.stage = problem, tenant, stage
+
+    def __str__(self) -> str:
+        return f"{self.tenant}, {self.stage}: {self.problem}"
+
+
+@contextmanager
+def during(stage: str, tenant: str) -> Iterator[None]:
+    """Put the address on any problem told inside."""
+    try:
+        yield
+    except Problem as problem:
+        raise FactoryError(problem, tenant, stage) from problem

@@ -1,0 +1,137 @@
+"""The words of the product, one meaning each (the table is in README, "Words")."""
+
+import re
+from enum import StrEnum
+from typing import NewType
+
+from schema.errors import Problem
+
+TenantId = NewType("TenantId", str)
+"""A tenant's name as it appears in paths and logs; never a folder name on disk."""
+
+CustomerId = NewType("CustomerId", str)
+ProductId = NewType("ProductId", str)
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+
+def tenant_id(text: str) -> TenantId:
+    """Read a tenant's name: 1 to 63 of a-z, 0-9 and "-", not starting with "-".
+
+    Raises:
+        Problem: anything else. One spelling only, so that no two names look alike.
+    """
+    if not _TENANT.match(text):
+        raise Problem(
+            f"{text[:80]!r} cannot be a tenant's name",
+            "use 1 to 63 lower-case letters, digits and hyphens, starting with a letter or digit",
+            code="TENANT_NAME",
+        )
+    return TenantId(text)
+
+
+class Mode(StrEnum):
+    """The tenant's own switch."""
+
+    ON = "on"
+    """Train, judge, maybe promote, publish."""
+    FREEZE = "freeze"
+    """Keep the model and the published edition exactly as they are."""
+    OFF = "off"
+    """Compute nothing, show nothing, delete nothing."""
+
+
+class Stage(StrEnum):
+    """Where in a tenant's night (or day) something happened."""
+
+    REGISTER = "register"
+    IMPORT = "import"
+    VALIDATE = "validate"
+    TRAIN = "train"
+    JUDGE = "judge"
+    GATE = "gate"
+    RANK = "rank"
+    PUBLISH = "publish"
+    SERVE = "serve"
+
+
+class Outcome(StrEnum):
+    """What a night decided about the model; the word in every verdict."""
+
+    PROMOTED = "promoted"
+    """The challenger beat the incumbent and took over."""
+    REJECTED = "rejected"
+    """The incumbent stays; its lists were still refreshed."""
+    HELD = "held"
+    """A person has to look (too good to be true); the incumbent stays."""
+    TOO_SMALL = "too_small"
+    """Too few purchases to judge anything; the baseline serves."""
+    FROZEN = "frozen"
+    """The tenant's admin froze it: nothing was trained or judged."""
+    OFF = "off"
+    """The tenant's admin turned it off: nothing was computed."""
+    FAILED = "failed"
+    """Something went wrong; what was served stays served."""
+
+
+class Event(StrEnum):
+    """What kind of interaction."""
+
+    VIEW = "view"
+    CLICK = "click"
+    ADD_TO_CART = "add_to_cart"
+    PURCHASE = "purchase"
+    RETURN = "return"
+    RATING = "rating"
+
+
+class FeedbackKind(StrEnum):
+    """What became of a recommendation."""
+
+    SHOWN = "shown"
+    CLICKED = "clicked"
+    ACCEPTED = "accepted"
+    DISMISSED = "dismissed"
+    PURCHASED = "purchased"
+
+
+class Status(StrEnum):
+    """Whether a product can be sold now."""
+
+    SELLABLE = "sellable"
+    OUT_OF_STOCK = "out_of_stock"
+    DISCONTINUED = "discontinued"
+
+
+class Role(StrEnum):
+    """What an API key may do. A key of a tenant sees that tenant only."""
+
+    SELLER = "seller"
+    """Look recommendations up, give feedback."""
+    ADMIN = "admin"
+    """Also: mode, nights, models, editions, rollback of the same tenant."""
+    OPERATOR = "operator"
+    """Every tenant, and the fleet."""
+
+
+class Bought(StrEnum):
+    """What a lookup does with products the customer bought before."""
+
+    INCLUDE = "include"
+    EXCLUDE = "exclude"
+    ONLY = "only"
+
+
+class Reason(StrEnum):
+    """Why a product is on a list."""
+
+    REORDER = "reorder"
+    SIMILAR = "similar"
+    POPULAR = "popular"
+
+
+class Source(StrEnum):
+    """Whose list an answer shows."""
+
+    PERSONAL = "personal"
+    POPULAR = "popular"

@@ -1,0 +1,337 @@
+"""The frozen values that cross floors. Arrays are read-only by agreement: nobody writes into them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from schema.names import Mode, Outcome, Role, TenantId
+from schema.settings import TenantSettings
+
+if TYPE_CHECKING:  # floor 0 stays light: serving starts without numpy's weight where it can
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int32]
+    Floats = NDArray[np.float32]
+    Doubles = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+ENTRY = (
+    ("product", "<i4"),  # row in Lists.products; -1 pads a short list
+    ("because", "<i4"),  # the product a SIMILAR reason names, else -1
+    ("probability", "<f4"),  # of buying within the model's horizon, 0..1
+    ("times", "<u2"),  # days on which the customer bought it; 0 means never
+    ("days_ago", "<u2"),  # since the last of them, as of the night
+    ("every_days", "<u2"),  # usual days between them; 0 where unknown
+    ("reason", "<u2"),  # place in schema.names.Reason
+)
+"""One place on a list, packed little-endian: written as a numpy array, read with struct."""
+
+
+class Entry(NamedTuple):
+    """One place on a list; fields as in ENTRY."""
+
+    product: int
+    because: int
+    probability: float
+    times: int
+    days_ago: int
+    every_days: int
+    reason: int
+
+
+class Ids:
+    """External ids and their row numbers, both ways; never changes."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+
+    @cached_property
+    def rows(self) -> Mapping[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened, one row per (customer, product, local day), sorted in that order.
+
+    Attributes:
+        sellable: (P,) which products of the catalogue can be recommended.
+        customer, product: (n,) row numbers in ``customers`` and ``products``.
+        day: (n,) days since 1970-01-01 in the tenant's zone.
+        bought: (n,) whether the day holds a bought event, not only interest.
+        weight: (n,) summed event weights of the day, > 0; a purchase weighs 1.
+    """
+
+    customers: Ids
+    products: Ids
+    sellable: "Flags"
+    customer: "Ints"
+    product: "Ints"
+    day: "Ints"
+    bought: "Flags"
+    weight: "Floats"
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Cuts of the history, as day numbers: rows of ``[start, start + days)`` form a window.
+
+    Attributes:
+        days: length H of each window.
+        tonight: T, the first day nobody knows yet; the judge window is [judge, tonight).
+        teach: starts of the teach windows, oldest first; the last one ends at ``judge``.
+    """
+
+    days: int
+    tonight: int
+    teach: tuple[int, ...]
+
+    @property
+    def judge(self) -> int:
+        return self.tonight - self.days
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Two logistic regressions: will a customer buy again what they know; discover what not.
+
+    Attributes:
+        repeat, fresh: coefficients by feature name, intercept included.
+    """
+
+    repeat: Mapping[str, float]
+    fresh: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Item factors and the blend over them: everything needed to score any pair, immutable.
+
+    Customers are not part of it: their vectors are folded in from the newest history.
+
+    Attributes:
+        kind: "als", or "baseline" (no factors: popularity, recency, own history).
+        products: the products ``factors`` has rows for.
+        factors: (P, k) float32; k is 0 in a baseline.
+        horizon_days: H, the length of window its probabilities speak of.
+        trained_through: day number; nothing from that day on was seen.
+        data_fingerprint: of the accepted data it was trained on.
+    """
+
+    kind: str
+    products: Ids
+    factors: "Floats"
+    blend: Blend
+    settings: TenantSettings
+    horizon_days: int
+    trained_through: int
+    seed: int
+    data_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How one model did on the judge window. All measures on the same pairs for both models.
+
+    Attributes:
+        pairs: judged (customer, product) pairs; bought: those with y = 1.
+        rmse: sqrt(mean((y - p)²)), p the purchase probability; 0..1.
+        skill: 1 - MSE / MSE of the calibrated popularity.
+        coverage: share of the sellable products that stand on somebody's first ten places.
+        top_share: share of customers who have the most frequent first product.
+        calibration: mean |observed - predicted| share over ten bins, weighted by pairs.
+        reliability: per bin (pairs, mean predicted, observed share).
+        squared_errors, ndcgs: (C,) by customer, for the paired bootstrap; ndcgs is NaN where a
+            customer bought nothing.
+    """
+
+    customers: int
+    pairs: int
+    bought: int
+    rmse: float
+    mae: float
+    skill: float
+    ndcg_at_10: float
+    ndcg_new_at_10: float
+    recall_at_10: float
+    map_at_10: float
+    hit_rate_at_10: float
+    coverage: float
+    top_share: float
+    calibration: float
+    reliability: tuple[tuple[int, float, float], ...]
+    squared_errors: "Doubles"
+    ndcgs: "Doubles"
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers without the per-customer arrays, ready for JSON."""
+        arrays = {"squared_errors", "ndcgs"}
+        return {name: getattr(self, name) for name in self.__slots__ if name not in arrays}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate said and why.
+
+    Attributes:
+        because: one sentence with its figures, shown to the tenant's admin as it stands.
+        rmse_interval: 95 % bootstrap interval of challenger minus incumbent RMSE.
+        ndcg_interval: the same for NDCG@10.
+    """
+
+    outcome: Outcome
+    because: str
+    rmse_interval: tuple[float, float] | None = None
+    ndcg_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product as an edition shows it."""
+
+    product_id: str
+    name: str | None
+    category: str | None
+    price: float | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """The ranked lists of one tenant and night.
+
+    Attributes:
+        customers: ids of the customers with a list of their own, in row order.
+        entries: (C, L) structured array of ENTRY; rows are padded with product -1 at the end.
+        popular: (L,) the same, for a customer without a list.
+        products: what the row numbers in ``entries`` mean.
+    """
+
+    customers: tuple[str, ...]
+    entries: "NDArray[np.void]"
+    popular: "NDArray[np.void]"
+    products: tuple[Product, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One tenant as the ledger knows it.
+
+    Attributes:
+        uid: names its folder; made by us, never the tenant's text.
+        changes: its own settings, as {"als.factors": 64}, over the template.
+        model: the model in force; None before the first night.
+        held_until: a rollback holds the served edition until then.
+    """
+
+    tenant: TenantId
+    uid: str
+    title: str
+    timezone: str
+    mode: Mode
+    changes: Mapping[str, Any]
+    model: int | None
+    held_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as it is kept: never the secret itself.
+
+    Attributes:
+        key_id: the public part, in front of the dot.
+        tenant: None for an operator.
+        digest: HMAC-SHA256 of the secret under the installation's pepper, hex.
+    """
+
+    key_id: str
+    tenant: TenantId | None
+    role: Role
+    label: str
+    digest: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What serving has to know to answer: who may ask, and what each tenant chose.
+
+    Attributes:
+        revision: grows with every change; equal revisions mean equal content.
+    """
+
+    revision: int
+    tenants: Mapping[str, Tenant]
+    keys: Mapping[str, Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one tenant's night; the fence tells it from every later one."""
+
+    tenant: TenantId
+    night: date
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """A model as the ledger remembers it, whether or not its files were kept."""
+
+    number: int
+    kind: str
+    trained_through: date
+    outcome: Outcome
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEdition:
+    """An edition as the ledger remembers it."""
+
+    number: int
+    model: int
+    lists: int
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What a night came to, before it is recorded.
+
+    Attributes:
+        in_force: the model that is the incumbent from now on.
+        figures: everything else worth keeping, ready for JSON.
+    """
+
+    outcome: Outcome
+    because: str
+    figures: Mapping[str, Any]
+    models: tuple[NewModel, ...] = ()
+    in_force: int | None = None
+    edition: NewEdition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NightReport:
+    """One night of one tenant, as recorded."""
+
+    tenant: TenantId
+    night: date
+    state: str
+    outcome: Outcome | None
+    because: str
+    published: bool
+    edition: int | None
+    model: int | None
+    figures: Mapping[str, Any]
+    started_at: datetime
+    finished_at: datetime | None

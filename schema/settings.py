@@ -1,0 +1,133 @@
+"""What a tenant may tune. The defaults are the template every tenant starts from.
+
+The fleet's defaults stand under ``template`` in config.yaml; a tenant's own choices are kept in
+the ledger and laid over them.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from schema.errors import Refused
+from schema.names import Event
+
+
+class _Settings(BaseModel, extra="forbid", frozen=True):
+    pass
+
+
+class WindowSettings(_Settings):
+    """How past, teach and judge are cut out of the history (factory/windows.py)."""
+
+    days: tuple[int, ...] = (7, 14, 28, 56, 91)
+    """Lengths to choose from; the smallest that holds enough purchases is taken."""
+    min_pairs: int = Field(200, ge=1)
+    """Bought (customer, product) pairs a judge window must hold."""
+    max_share: float = Field(0.2, gt=0, le=0.5)
+    """Longest window, as a share of the whole history."""
+
+
+class AlsSettings(_Settings):
+    """Alternating least squares (factory/als.py)."""
+
+    factors: int = Field(32, ge=1, le=512)
+    iterations: int = Field(15, ge=1, le=200)
+    continued_iterations: int = Field(3, ge=0, le=200)
+    """Iterations that carry the factors on from the teach window to the judge window."""
+    regularization: float = Field(10.0, ge=1e-4)
+    """Not scaled by the number of purchases; a floor, because 0 makes the solver fail."""
+    alpha: float = Field(5.0, gt=0)
+    """Confidence of a unit of weight."""
+    half_life_days: float = Field(60.0, gt=0)
+    """An interaction weighs half as much after this many days."""
+
+
+class BlendSettings(_Settings):
+    """The two logistic regressions over the features of a pair (factory/blend.py)."""
+
+    teach_windows: int = Field(3, ge=1, le=12)
+    """Past windows the coefficients are taught on, if the history is long enough."""
+    sample: int = Field(60_000, ge=1_000)
+    """Not-bought pairs drawn for teaching, weighted back to their full number."""
+    ridge: float = Field(1.0, gt=0)
+    """Pull towards the template's coefficients, in pseudo-observations."""
+
+
+class GateSettings(_Settings):
+    """When a challenger may take over (factory/gate.py)."""
+
+    max_ndcg_drop: float = Field(0.05, ge=0, le=1)
+    """Relative loss of NDCG@10 that stops a promotion, unless the interval says it is noise."""
+    min_coverage_share: float = Field(0.5, ge=0, le=1)
+    """Products on the first ten places, against the incumbent's: below this the lists collapsed."""
+    max_top_share: float = Field(0.9, gt=0, le=1)
+    """Share of customers shown the same product first, where the incumbent stays below it."""
+    too_good: float = Field(0.5, gt=0, le=1)
+    """Relative gain in MSE over the incumbent that looks like a leak: held for a person."""
+
+
+class ListSettings(_Settings):
+    """What a customer's list holds (factory/rank.py)."""
+
+    length: int = Field(50, ge=1, le=1000)
+    at_least_new: int = Field(20, ge=0)
+    """Products the customer never bought, so that "only new" stays full."""
+    at_least_bought: int = Field(20, ge=0)
+    """Products the customer bought before, so that "only bought" stays full."""
+
+
+class TenantSettings(_Settings):
+    """Everything one tenant may tune."""
+
+    windows: WindowSettings = WindowSettings()
+    als: AlsSettings = AlsSettings()
+    blend: BlendSettings = BlendSettings()
+    gate: GateSettings = GateSettings()
+    lists: ListSettings = ListSettings()
+    bought_events: tuple[Event, ...] = (Event.PURCHASE, Event.RATING)
+    """Events that count as "bought": what the model predicts."""
+    interest_weights: dict[Event, float] = {
+        Event.VIEW: 0.05,
+        Event.CLICK: 0.1,
+        Event.ADD_TO_CART: 0.3,
+    }
+    """What other events add to a customer's taste, where a purchase adds 1."""
+    frozen_lists: Literal["keep", "rerank"] = "keep"
+    """While frozen: keep the edition as it is, or re-rank with the frozen model."""
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+def with_changes(settings: TenantSettings, changes: dict[str, Any]) -> TenantSettings:
+    """Lay a tenant's own choices, as {"als.factors": 64}, over the settings.
+
+    Raises:
+        Refused: an unknown name or a value out of range; every fault is named.
+    """
+    tree = settings.model_dump()
+    for name, value in changes.items():
+        *path, last = name.split(".")
+        branch = tree
+        for step in path:
+            branch = branch.get(step, {})
+            if not isinstance(branch, dict):
+                raise _unknown(name)
+        if last not in branch:
+            raise _unknown(name)
+        branch[last] = value
+    try:
+        return TenantSettings.model_validate(tree)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise Refused(
+            f"these settings do not hold: {faults}", "correct the values", code="SETTINGS"
+        ) from error
+
+
+def _unknown(name: str) -> Refused:
+    return Refused(
+        f"there is no setting {name[:80]!r}",
+        "see `recfactory tenant show TENANT` for all of them",
+        code="SETTINGS",
+    )

@@ -1,0 +1,116 @@
+"""The application: routes, errors as problem documents, and what lives as long as the process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from schema.config import Config, read_config
+from schema.errors import FactoryError, NotThere, Problem, Refused
+from serving import admin, feedback, health, lookup
+from serving.bodies import Problem as ProblemBody
+from serving.control import Denied, Switchboard
+from serving.shelf import Shelf
+from storage.stores import open_stores
+
+_PROBLEMS: dict[int | str, dict[str, object]] = {
+    status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
+    for status in (401, 403, 404, 422)
+}
+
+
+def create_app(config: Config | None = None) -> FastAPI:
+    """Make the application; uvicorn calls this in every worker."""
+    config = config or read_config()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        serving = config.serving
+        app.state.config = config
+        app.state.stores = stores = open_stores(config)
+        app.state.switchboard = board = Switchboard(
+            stores.ledger, stores.pepper, serving.refresh_seconds
+        )
+        app.state.shelf = shelf = Shelf(
+            stores.editions, serving.open_tenants, serving.refresh_seconds
+        )
+        board.start()
+        yield
+        board.stop()
+        shelf.close()
+        stores.engine.dispose()
+
+    app = FastAPI(
+        title="recfactory",
+        summary="Nightly product recommendations, ready when the salesperson asks.",
+        version="0.1.0",
+        lifespan=lifespan,
+        responses=_PROBLEMS,
+    )
+    for part in (lookup, feedback, admin, health):
+        app.include_router(part.router)
+    app.add_exception_handler(Denied, _denied)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(FactoryError, _factory_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    return app
+
+
+def _answer(status: int, code: str, detail: str, next_step: str) -> JSONResponse:
+    body = ProblemBody(
+        type=f"urn:recfactory:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        next_step=next_step,
+    )
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return JSONResponse(
+        body.model_dump(), status, headers=headers, media_type="application/problem+json"
+    )
+
+
+async def _denied(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Denied)
+    return _answer(error.status, error.code, error.what, error.next_step)
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    if isinstance(error, NotThere):
+        status = HTTPStatus.NOT_FOUND
+    elif isinstance(error, Refused):
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+    else:
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+    return _answer(status, error.code, error.what, error.next_step)
+
+
+async def _factory_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FactoryError)
+    return await _problem(request, error.problem)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = "; ".join(
+        f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors()
+    )
+    return _answer(422, "INVALID", faults[:500], "compare with the documentation at /docs")
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _answer(
+        error.status_code,
+        f"HTTP_{error.status_code}",
+        str(error.detail),
+        "compare with the documentation at /docs",
+    )

@@ -1,0 +1,165 @@
+"""What travels over HTTP, as the API's documentation shows it."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from schema.names import Mode
+
+
+class _Body(BaseModel, extra="forbid"):
+    pass
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(examples=["urn:recfactory:problem:NO_TENANT"])
+    title: str
+    status: int
+    code: str = Field(examples=["NO_TENANT"])
+    detail: str
+    next_step: str
+
+
+class Why(BaseModel):
+    """Why a product is on the list."""
+
+    kind: Literal["reorder", "similar", "popular"]
+    because: list[str] = Field(description="products that speak for it")
+    text: str = Field(examples=["Bought 6 times, usually every 30 days, last 31 days ago"])
+
+
+class Recommendation(BaseModel):
+    """One place on the list."""
+
+    rank: int
+    product_id: str
+    name: str | None
+    category: str | None
+    price: float | None
+    probability: float = Field(description="of buying it within the model's horizon, 0 to 1")
+    bought_before: bool
+    reason: Why
+
+
+class Recommendations(BaseModel):
+    """The answer to a lookup. ``off`` shows no products, so that the button can hide itself."""
+
+    tenant: str
+    customer: str
+    mode: Mode
+    source: Literal["personal", "popular"] | None = Field(
+        description="popular: this customer has no list of their own"
+    )
+    edition: int | None
+    model: int | None
+    published_at: datetime | None
+    recommendations: list[Recommendation]
+
+
+class ModeState(BaseModel):
+    """A tenant's switch."""
+
+    tenant: str
+    mode: Mode
+
+
+class ModeChange(_Body):
+    """Turn the switch; ``why`` is kept in the audit trail."""
+
+    mode: Mode
+    why: str = Field(min_length=1, max_length=500)
+
+
+class Because(_Body):
+    """A reason, kept in the audit trail."""
+
+    why: str = Field(min_length=1, max_length=500)
+
+
+class Night(BaseModel):
+    """One night and what it came to."""
+
+    tenant: str
+    night: date
+    state: str
+    verdict: str | None
+    because: str
+    published: bool
+    edition: int | None
+    model: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    figures: dict[str, Any]
+
+
+class ModelLine(BaseModel):
+    """One model and the verdict it got."""
+
+    tenant: str
+    model: int
+    night: date
+    kind: str
+    trained_through: date
+    verdict: str
+    because: str
+    in_force: bool
+
+
+class EditionLine(BaseModel):
+    """One edition; ``current`` is the one served."""
+
+    tenant: str
+    edition: int
+    night: date
+    model: int
+    lists: int
+    published_at: datetime
+    current: bool
+
+
+class FeedbackEvents(_Body):
+    """1 to 1,000 events; each is judged on its own."""
+
+    events: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=1000,
+        examples=[
+            [
+                {
+                    "event_id": "call-4711-1",
+                    "customer_id": "C-1042",
+                    "product_id": "P-77",
+                    "kind": "accepted",
+                    "edition": 31,
+                    "rank": 1,
+                }
+            ]
+        ],
+    )
+
+
+class FeedbackResult(BaseModel):
+    """What became of one event."""
+
+    event_id: str | None
+    result: Literal["stored", "repeated", "refused"]
+    code: str | None = None
+    detail: str | None = None
+
+
+class FeedbackReceipt(BaseModel):
+    """Stored events are durable; a repeated one was counted before."""
+
+    stored: int
+    repeated: int
+    refused: int
+    results: list[FeedbackResult]
+
+
+class Health(BaseModel):
+    """Whether this process lives, and whether lists can be served."""
+
+    status: Literal["ok", "not ready"]

@@ -1,0 +1,143 @@
+"""What became of recommendations, told by the salesperson's screen."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+
+from schema.errors import Problem
+from schema.names import FeedbackKind
+from schema.tables import FEEDBACK, ID_MAX_BYTES, Column, Kind
+from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult
+from serving.deps import AllStores, ForSeller, Sold
+from storage.feedback import CONFLICT
+
+router = APIRouter(tags=["feedback"])
+
+OLDEST = timedelta(days=30)
+
+
+@router.post("/tenants/{tenant}/feedback", summary="Tell what became of recommendations")
+def feedback(
+    body: FeedbackEvents, tenant: ForSeller, stores: AllStores, products: Sold
+) -> FeedbackReceipt:
+    """Store events durably; each gets its own result, and an event id counts once.
+
+    ``shown``, ``clicked``, ``accepted``, ``dismissed`` or ``purchased``. What was clicked,
+    accepted or purchased joins the history of the next night.
+    """
+    now = datetime.now(UTC)
+    rows: list[dict[str, Any] | None] = []
+    results = []
+    for event in body.events:
+        try:
+            row = _row(event, products, now)
+        except Problem as problem:
+            rows.append(None)
+            shown = event.get("event_id")
+            name = shown[:ID_MAX_BYTES] if isinstance(shown, str) else None
+            results.append(
+                FeedbackResult(
+                    event_id=name, result="refused", code=problem.code, detail=str(problem)
+                )
+            )
+        else:
+            rows.append(row)
+            results.append(FeedbackResult(event_id=row["event_id"], result="stored"))
+    kept = [(place, row) for place, row in enumerate(rows) if row is not None]
+    outcomes = stores.feedback.record(tenant.tenant, [row for _, row in kept]) if kept else []
+    for (place, _), outcome in zip(kept, outcomes, strict=True):
+        results[place] = _result(results[place], outcome)
+    count = [result.result for result in results].count
+    return FeedbackReceipt(
+        stored=count("stored"), repeated=count("repeated"), refused=count("refused"), results=results
+    )
+
+
+def _result(result: FeedbackResult, outcome: str) -> FeedbackResult:
+    if outcome == CONFLICT:
+        detail = "this event id was used before with another content. Next: use a new id."
+        return FeedbackResult(
+            event_id=result.event_id, result="refused", code="IDEMPOTENCY_MISMATCH", detail=detail
+        )
+    return result.model_copy(update={"result": outcome})
+
+
+def _row(
+    event: dict[str, Any], products: frozenset[str] | None, now: datetime
+) -> dict[str, Any]:
+    unknown = sorted(set(event) - {column.name for column in FEEDBACK.columns})
+    if unknown:
+        raise Problem(f"there is no field {unknown[0][:80]!r}", "leave it out", code="FEEDBACK_FIELD")
+    row = {column.name: _value(column, event.get(column.name)) for column in FEEDBACK.columns}
+    row["occurred_at"] = row["occurred_at"] or now
+    if not now - OLDEST <= row["occurred_at"] <= now + timedelta(days=1):
+        raise Problem(
+            f"occurred_at is more than {OLDEST.days} days old or in the future",
+            "send feedback on the day it happens",
+            code="FEEDBACK_TIME",
+        )
+    if products is not None and row["product_id"] not in products:
+        raise Problem(
+            "the product is not in the tenant's catalogue",
+            "send the product_id that was shown",
+            code="FEEDBACK_UNKNOWN_REF",
+        )
+    if row["kind"] == FeedbackKind.PURCHASED and row["quantity"] == 0:
+        raise Problem("a purchase has a quantity above 0", "correct it", code="VALUE_RANGE")
+    digest = hashlib.sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return {**row, "digest": digest, "received_at": now}
+
+
+def _value(column: Column, value: Any) -> Any:
+    """One field, as the universal schema says."""
+    if value is None:
+        if column.required:
+            raise Problem(f"{column.name} is missing", "send it", code="VALUE_MISSING")
+        return None
+    if column.kind is Kind.NUMBER:
+        return _number(column, value)
+    if not isinstance(value, str):
+        raise Problem(f"{column.name} is not text", "send a string", code="VALUE_TYPE")
+    if column.kind is Kind.CHOICE and value not in column.choices:
+        words = ", ".join(column.choices)
+        raise Problem(f"{column.name} is none of {words}", "use one of them", code="VALUE_CHOICE")
+    if column.kind is Kind.TIME:
+        return _time(column, value)
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if column.kind is Kind.ID and (
+        not 1 <= size <= ID_MAX_BYTES or not value.isprintable()
+    ):
+        raise Problem(
+            f"{column.name} is empty, longer than {ID_MAX_BYTES} bytes or holds control characters",
+            "send the tenant's own id",
+            code="ID",
+        )
+    return value
+
+
+def _number(column: Column, value: Any) -> float:
+    assert column.least is not None and column.most is not None  # every number of FEEDBACK has both
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Problem(f"{column.name} is not a number", "send a number", code="VALUE_TYPE")
+    if not column.least <= value <= column.most:
+        raise Problem(
+            f"{column.name} is outside {column.least:g} to {column.most:g}",
+            "correct it",
+            code="VALUE_RANGE",
+        )
+    return value
+
+
+def _time(column: Column, value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise Problem(
+            f"{column.name} cannot be read", "use 2026-03-08T10:00:00Z", code="TIME_FORMAT"
+        ) from error
+    if moment.tzinfo is None:
+        raise Problem(f"{column.name} has no zone", "use 2026-03-08T10:00:00Z", code="TIME_ZONE")
+    return moment

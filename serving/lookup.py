@@ -1,0 +1,57 @@
+"""The button: one customer's list. No database, no model, one read from a mapped file."""
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Query, Response
+
+from schema.errors import NotThere
+from schema.names import Bought
+from serving.bodies import Recommendations
+from serving.deps import ForSeller, OpenShelf
+from tenants.answer import MOST, answer, ask
+from tenants.lifecycle import serves
+
+router = APIRouter(tags=["lookup"])
+
+
+@router.get(
+    "/tenants/{tenant}/customers/{customer}/recs",
+    response_model=Recommendations,
+    summary="Show product recommendations",
+)
+async def recommendations(
+    customer: str,
+    tenant: ForSeller,
+    shelf: OpenShelf,
+    limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
+    bought: Annotated[str, Query(description=" | ".join(Bought))] = Bought.INCLUDE.value,
+) -> Response:
+    """Best products for a customer, best first, with a reason a salesperson can say aloud.
+
+    A customer without a list of their own gets what is popular, marked ``"source": "popular"``.
+    A tenant that is off gets 200 with ``"mode": "off"`` and no products.
+    """
+    asked = ask(limit, bought)
+    if not serves(tenant.mode):
+        body = answer(tenant.tenant, customer, tenant.mode, None, None, (), (), asked)
+        return Response(orjson.dumps(body), media_type="application/json")
+    current = shelf.current(tenant)
+    if current is None:
+        raise NotThere(
+            "nothing was published for this tenant yet",
+            "wait for its first night, or run `recfactory night`",
+            code="NO_EDITION",
+        )
+    edition, shown = current
+    body = answer(
+        tenant.tenant,
+        customer,
+        tenant.mode,
+        shown,
+        edition.lists.of(customer),
+        edition.popular,
+        edition.products,
+        asked,
+    )
+    return Response(orjson.dumps(body), media_type="application/json")

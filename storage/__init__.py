@@ -1,0 +1,1 @@
+"""Where is it kept: disk and database, never the clock."""

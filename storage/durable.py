@@ -1,0 +1,278 @@
+"""The only module that writes, syncs, renames and removes files.
+
+Publishing is safe because every step goes through here in a known order: a file is synced before
+its name is used, a folder is synced before anything points into it, a pointer is swapped by
+rename. Tests put a faulty disk in the place of this one and stop at every single step.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+
+from schema.errors import Problem
+
+MANIFEST = "MANIFEST.json"
+STAGE, TRASH, TEMPORARY = ".stage-", ".trash-", ".tmp-"
+
+
+class Disk:
+    """The steps themselves, one system call wide. Paths are absolute."""
+
+    def create(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+        """Write a new file and force its content to disk; fails if it exists.
+
+        An error from write or fsync is final: the caller throws the file away and never syncs it
+        again (the kernel may have dropped the pages).
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def create_by(self, path: Path, write: Callable[[Path], None]) -> None:
+        """Let a library write a new file itself, then force it to disk."""
+        write(path)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync_folder(self, path: Path) -> None:
+        """Force the names inside a folder to disk."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def make_folder(self, path: Path) -> None:
+        path.mkdir()
+
+    def rename(self, path: Path, goal: Path) -> None:
+        os.rename(path, goal)
+
+    def remove_file(self, path: Path) -> None:
+        path.unlink()
+
+    def remove_folder(self, path: Path) -> None:
+        path.rmdir()
+
+
+def make_folders(disk: Disk, path: Path) -> None:
+    """Make a folder and its missing parents, each durable before the next."""
+    if path.is_dir():
+        return
+    make_folders(disk, path.parent)
+    with contextlib.suppress(FileExistsError):
+        disk.make_folder(path)
+    disk.sync_folder(path.parent)
+
+
+def replace(disk: Disk, path: Path, data: bytes) -> None:
+    """Swap a file's content by rename: readers see all of the old or all of the new."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+    try:
+        disk.create(temporary, data)
+        disk.rename(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    disk.sync_folder(path.parent)
+
+
+def sealed(
+    disk: Disk, folder: Path, facts: dict[str, object], writers: dict[str, Callable[[Path], None]]
+) -> str:
+    """Write an immutable folder, whole or not at all.
+
+    Staging beside the goal, every file synced, then the manifest with the hash of each, then the
+    names, then one rename, then the parent. If the goal exists with the same manifest, nothing is
+    done, so that a repeated night is harmless.
+
+    Args:
+        facts: what the manifest says beside the files; the same content must give the same facts.
+        writers: by file name, a function that writes the file at the path it is given.
+
+    Returns:
+        SHA-256 of the manifest, hex.
+
+    Raises:
+        Problem: the goal exists with other content (``SEALED``): sealed folders never change.
+    """
+    make_folders(disk, folder.parent)
+    stage = folder.with_name(f"{STAGE}{folder.name}-{secrets.token_hex(4)}")
+    try:
+        disk.make_folder(stage)
+        files = {}
+        for name, write in writers.items():
+            disk.create_by(stage / name, write)
+            files[name] = {"bytes": (stage / name).stat().st_size, "sha256": sha256(stage / name)}
+        manifest = orjson.dumps(
+            {"format": 1, **facts, "files": files}, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2
+        )
+        disk.create(stage / MANIFEST, manifest)
+        disk.sync_folder(stage)
+        if folder.exists():
+            if _manifest_bytes(folder) == manifest:
+                return hashlib.sha256(manifest).hexdigest()
+            raise Problem(
+                f"{folder.name} exists with other content, and sealed folders never change",
+                "take the next number",
+                code="SEALED",
+            )
+        disk.rename(stage, folder)
+    finally:
+        _forget(stage)
+    disk.sync_folder(folder.parent)
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def sealed_after(
+    disk: Disk,
+    taken: int,
+    folder: Callable[[int], Path],
+    in_use: Callable[[int], bool],
+    facts: dict[str, object],
+    writers: dict[str, Callable[[Path], None]],
+) -> tuple[int, str]:
+    """Seal a folder under the first number after ``taken`` that is free.
+
+    A number beyond ``taken`` that exists was left by an attempt that died: if it holds the very
+    same content it is taken over, if it is in use it stays and the next number is tried, else
+    nobody ever saw it and it is replaced.
+
+    Returns:
+        The number and the SHA-256 of the manifest.
+    """
+    number = taken + 1
+    while True:
+        try:
+            return number, sealed(disk, folder(number), {**facts, "number": number}, writers)
+        except Problem as problem:
+            if problem.code != "SEALED":
+                raise
+        if in_use(number):
+            number += 1
+        else:
+            discard(disk, folder(number))
+
+
+def content(data: bytes) -> Callable[[Path], None]:
+    """A writer of these bytes, for ``sealed``."""
+    return lambda path: _write_all(path, data)
+
+
+def _write_all(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def unsealed(folder: Path, manifest_sha256: str | None = None) -> dict[str, object]:
+    """Read a sealed folder's manifest and check every file against it.
+
+    Raises:
+        Problem: missing, incomplete, changed, or of a newer format; the reader keeps what it has.
+    """
+    data = _manifest_bytes(folder)
+    if data is None:
+        raise _broken(folder, "it has no manifest")
+    if manifest_sha256 and hashlib.sha256(data).hexdigest() != manifest_sha256:
+        raise _broken(folder, "its manifest is not the one that was published")
+    manifest: dict[str, object] = orjson.loads(data)
+    if manifest.get("format") != 1:
+        raise _broken(folder, f"its format {manifest.get('format')!r} is newer than this program")
+    files = manifest["files"]
+    assert isinstance(files, dict)
+    for name, expected in files.items():
+        path = folder / name
+        if not path.exists() or path.stat().st_size != expected["bytes"]:
+            raise _broken(folder, f"{name} is missing or has another length")
+        if sha256(path) != expected["sha256"]:
+            raise _broken(folder, f"the bytes of {name} have changed")
+    return manifest
+
+
+def discard(disk: Disk, folder: Path) -> None:
+    """Remove a sealed folder; its manifest goes first, so that a half-removed one never loads."""
+    trash = folder.with_name(f"{TRASH}{folder.name}-{secrets.token_hex(4)}")
+    disk.rename(folder, trash)
+    disk.sync_folder(folder.parent)
+    _remove(disk, trash)
+
+
+def sweep(disk: Disk, parent: Path) -> None:
+    """Clear what an interrupted write left behind; only ever called under the tenant's lease."""
+    if not parent.is_dir():
+        return
+    for path in parent.iterdir():
+        if path.name.startswith((STAGE, TRASH)):
+            _remove(disk, path)
+        elif path.name.startswith(TEMPORARY):
+            disk.remove_file(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a folder; the kernel lets go of it if the process dies."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def secret(disk: Disk, path: Path) -> bytes:
+    """32 random bytes kept in a file only its owner can read; made at the first call."""
+    if not path.exists():
+        make_folders(disk, path.parent)
+        temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+        disk.create(temporary, secrets.token_hex(32).encode(), 0o600)
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)  # unlike rename, never replaces what another process made
+        disk.remove_file(temporary)
+        disk.sync_folder(path.parent)
+    return bytes.fromhex(path.read_text())
+
+
+def _manifest_bytes(folder: Path) -> bytes | None:
+    path = folder / MANIFEST
+    return path.read_bytes() if path.exists() else None
+
+
+def _remove(disk: Disk, folder: Path) -> None:
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()):
+        disk.remove_file(path)
+    disk.remove_folder(folder)
+
+
+def _forget(stage: Path) -> None:
+    """Best effort: what stays is swept by the next night."""
+    if stage.exists():
+        for path in stage.iterdir():
+            path.unlink(missing_ok=True)
+        stage.rmdir()
+
+
+def _broken(folder: Path, why: str) -> Problem:
+    return Problem(
+        f"{folder.name} cannot be used: {why}",
+        "keep what is served; run `recfactory doctor`, then repeat the night",
+        code="SEALED_BROKEN",
+    )

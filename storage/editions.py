@@ -1,0 +1,220 @@
+"""Published lists: seal an edition, point to it, open the current one, go back.
+
+``CURRENT`` is the one truth of what a tenant serves. It names the edition, the hash of its
+manifest (so that another folder under the same name is never served by mistake) and the fencing
+token of who published it.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from schema.errors import Problem
+from schema.records import ENTRY, Entry, Lists, Product
+from storage import durable, lists
+from storage.durable import Disk
+
+LISTS, PRODUCTS = "lists.lmdb", "products.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What a tenant's pointer says."""
+
+    edition: int
+    manifest_sha256: str
+    fence: int
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One edition, open for reading.
+
+    Attributes:
+        night: the business date it was made for.
+        horizon_days: its probabilities speak of buying within so many days.
+    """
+
+    number: int
+    model: int
+    night: date
+    horizon_days: int
+    products: tuple[Product, ...]
+    product_ids: frozenset[str]
+    popular: tuple[Entry, ...]
+    lists: lists.ListReader
+
+
+class Editions:
+    """All editions under one root. tests/storage/test_editions.py is the whole promise."""
+
+    def __init__(self, root: Path, disk: Disk) -> None:
+        self._root, self._disk = root, disk
+
+    def seal(
+        self, uid: str, taken: int, made: Lists, *, model: int, night: date, horizon_days: int
+    ) -> tuple[int, str]:
+        """Write an edition whole and read it back with the reader that serves; not yet served.
+
+        Args:
+            taken: the highest number the ledger knows; the edition gets the next free one.
+
+        Returns:
+            Its number, and the SHA-256 of its manifest.
+        """
+        facts: dict[str, object] = {
+            "tenant_uid": uid,
+            "model": model,
+            "night": night.isoformat(),
+            "horizon_days": horizon_days,
+            "lists": len(made.customers),
+            "products": len(made.products),
+        }
+        catalogue = orjson.dumps(
+            [[p.product_id, p.name, p.category, p.price, p.status] for p in made.products]
+        )
+        served = self.current(uid)
+        number, sha = durable.sealed_after(
+            self._disk,
+            taken,
+            lambda number: self._folder(uid, number),
+            lambda number: served is not None and served.edition == number,
+            facts,
+            {
+                LISTS: lambda path: lists.write(path, made),
+                PRODUCTS: durable.content(catalogue),
+            },
+        )
+        self.check(uid, number, sha)
+        return number, sha
+
+    def point(self, uid: str, current: Current) -> None:
+        """Serve this edition from now on.
+
+        Raises:
+            Problem: somebody with a newer fencing token has published since (``FENCED``).
+        """
+        folder = self._tenant(uid)
+        with durable.locked(folder):
+            now = self.current(uid)
+            if now and now.fence > current.fence:
+                raise Problem(
+                    f"edition {now.edition} was published under the newer token {now.fence}",
+                    "do nothing: a later night or a rollback has won",
+                    code="FENCED",
+                )
+            body = {
+                "edition": current.edition,
+                "manifest_sha256": current.manifest_sha256,
+                "fence": current.fence,
+                "published_at": current.published_at.isoformat(),
+            }
+            durable.replace(self._disk, folder / "CURRENT", orjson.dumps(body))
+
+    def current(self, uid: str) -> Current | None:
+        """What the tenant serves; None before its first publication."""
+        try:
+            body = orjson.loads((self._tenant(uid) / "CURRENT").read_bytes())
+        except FileNotFoundError:
+            return None
+        return Current(
+            body["edition"],
+            body["manifest_sha256"],
+            body["fence"],
+            datetime.fromisoformat(body["published_at"]),
+        )
+
+    def stamp(self, uid: str) -> tuple[int, int, int] | None:
+        """Changes whenever the pointer does; costs one system call."""
+        try:
+            found = (self._tenant(uid) / "CURRENT").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def open(self, uid: str, number: int, manifest_sha256: str | None = None) -> Edition:
+        """Open an edition after checking every byte of it.
+
+        Raises:
+            Problem: it is missing, changed or of a newer format.
+        """
+        folder = self._folder(uid, number)
+        manifest = durable.unsealed(folder, manifest_sha256)
+        if manifest["tenant_uid"] != uid:
+            raise Problem(
+                f"edition {number} belongs to another tenant",
+                "restore this tenant's own files",
+                code="TENANT_MISMATCH",
+            )
+        products = tuple(Product(*row) for row in orjson.loads((folder / PRODUCTS).read_bytes()))
+        reader = lists.ListReader(folder / LISTS)
+        return Edition(
+            number=number,
+            model=int(str(manifest["model"])),
+            night=date.fromisoformat(str(manifest["night"])),
+            horizon_days=int(str(manifest["horizon_days"])),
+            products=products,
+            product_ids=frozenset(product.product_id for product in products),
+            popular=tuple(reader.popular()),
+            lists=reader,
+        )
+
+    def model_of(self, uid: str, number: int) -> int:
+        """The model an edition was ranked with."""
+        return int(str(durable.unsealed(self._folder(uid, number))["model"]))
+
+    def numbers(self, uid: str) -> list[int]:
+        """Editions on disk, oldest first."""
+        parent = self._tenant(uid) / "editions"
+        if not parent.is_dir():
+            return []
+        return sorted(int(path.name[1:]) for path in parent.glob("e[0-9]*"))
+
+    def discard(self, uid: str, number: int) -> None:
+        durable.discard(self._disk, self._folder(uid, number))
+
+    def sweep(self, uid: str) -> None:
+        """Clear what a killed night left; only under the tenant's lease."""
+        durable.sweep(self._disk, self._tenant(uid))
+        durable.sweep(self._disk, self._tenant(uid) / "editions")
+
+    def check(self, uid: str, number: int, sha: str) -> None:
+        """Read an edition back, every byte and every list of it, as serving would.
+
+        Raises:
+            Problem: it is missing, damaged, or holds a list that must not be shown.
+        """
+        edition = self.open(uid, number, sha)
+        try:
+            _check_lists(edition)
+        finally:
+            edition.lists.close()
+
+    def _tenant(self, uid: str) -> Path:
+        return self._root / uid
+
+    def _folder(self, uid: str, number: int) -> Path:
+        return self._tenant(uid) / "editions" / f"e{number:06d}"
+
+
+def _check_lists(edition: Edition) -> None:
+    """No list holds an unknown product, a product twice, or a number that is no probability."""
+    _, bodies = edition.lists.everyone()
+    entries = np.frombuffer(b"".join(bodies), np.dtype(list(ENTRY)))
+    lengths = [len(body) // entries.itemsize for body in bodies]
+    cells = np.repeat(np.arange(len(bodies)), lengths) * 2**32 + entries["product"]
+    p = entries["probability"]
+    if (
+        len(np.unique(cells)) != len(cells)
+        or not ((entries["product"] >= 0) & (entries["product"] < len(edition.products))).all()
+        or not ((p >= 0) & (p <= 1)).all()
+    ):
+        raise Problem(
+            "a list holds an unknown product, one twice, or a number that is no probability",
+            "this is a defect in ranking: nothing was published",
+            code="LIST_INVALID",
+        )

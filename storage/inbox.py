@@ -1,0 +1,121 @@
+"""What tenants deliver: reading CSV and Parquet files, whole or not at all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pc_csv
+import pyarrow.parquet as pq
+
+from schema.errors import Refused
+from storage.durable import sha256
+
+_DELIMITERS = ",;\t"
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One delivered file as it came.
+
+    Attributes:
+        rows: every well-formed row; all columns of a CSV are text.
+        ragged: (line, text) of CSV lines with another number of fields than the header.
+    """
+
+    rows: pa.Table
+    sha256: str
+    ragged: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read_file(path: Path, max_bytes: int) -> Delivery:
+    """Read a delivered file.
+
+    Raises:
+        Refused: it is missing, empty, too large, broken, or not what its name says.
+    """
+    if not path.is_file():
+        raise Refused(f"there is no file {path}", "check the path", code="DATA_MISSING")
+    size = path.stat().st_size
+    if not size:
+        raise Refused(f"{path.name} has 0 bytes", "export it again", code="DATA_EMPTY")
+    if size > max_bytes:
+        raise Refused(
+            f"{path.name} has {size:,} bytes, the limit is {max_bytes:,}",
+            "split it, or raise intake.max_file_bytes",
+            code="DATA_TOO_LARGE",
+        )
+    reader = _reader(path)
+    try:
+        return reader(path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _reader(path: Path) -> Callable[[Path], Delivery]:
+    with path.open("rb") as file:
+        start = file.read(4)
+    parquet = start == b"PAR1"
+    if path.suffix == ".parquet" and parquet:
+        return _read_parquet
+    if path.suffix == ".csv" and not parquet:
+        return _read_csv
+    if path.suffix in (".csv", ".parquet"):
+        found = "Parquet" if parquet else "something else"
+        raise Refused(
+            f"{path.name} is named {path.suffix} but holds {found}",
+            "name the file after its content",
+            code="DATA_WRONG_FORMAT",
+        )
+    raise Refused(
+        f"{path.name} is neither .csv nor .parquet", "send CSV or Parquet", code="DATA_WRONG_FORMAT"
+    )
+
+
+def _read_parquet(path: Path) -> Delivery:
+    return Delivery(pq.read_table(path), sha256(path))
+
+
+def _read_csv(path: Path) -> Delivery:
+    header, delimiter = _header(path)
+    delivery = Delivery(pa.table({}), sha256(path))
+
+    def note(row: pc_csv.InvalidRow) -> str:
+        delivery.ragged.append((row.number or 0, row.text[:80]))
+        return "skip"
+
+    delivery.rows = pc_csv.read_csv(
+        path,
+        # One thread: only then do skipped lines come with their number.
+        read_options=pc_csv.ReadOptions(use_threads=False),
+        parse_options=pc_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
+        ),
+        convert_options=pc_csv.ConvertOptions(
+            column_types={name: pa.string() for name in header}, strings_can_be_null=False
+        ),
+    )
+    return delivery
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    with path.open("rb") as file:
+        line = file.readline(1 << 16)
+    try:
+        text = line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, str(error)) from error
+    delimiter = max(_DELIMITERS, key=text.count)
+    return [name.strip('"') for name in text.split(delimiter)], delimiter
+
+
+def _unreadable(path: Path, why: str) -> Refused:
+    if "UTF8" in why or "UTF-8" in why or "utf-8" in why:
+        return Refused(
+            f"{path.name} is not UTF-8 text", "export it as UTF-8", code="TEXT_ENCODING"
+        )
+    return Refused(
+        f"{path.name} cannot be read: {why[:160]}",
+        "export it again; it may be cut short",
+        code="DATA_TRUNCATED",
+    )

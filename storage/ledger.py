@@ -1,0 +1,231 @@
+"""Tenants, modes, keys and the audit trail: verbs over SQL.
+
+Whatever serving has to notice raises ``revision`` in the same transaction.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from schema.errors import NotThere, Refused
+from schema.names import Mode, Role, TenantId
+from schema.records import Control, Key, Tenant
+from storage.database import reading
+from storage.rows import AUDIT, KEYS, REVISION, TENANTS
+
+
+class Ledger:
+    """Who our tenants are and what they chose."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def register(
+        self, tenant: TenantId, uid: str, title: str, timezone: str, *, by: str, at: datetime
+    ) -> Tenant:
+        """Add a tenant, on, with the template's settings.
+
+        Raises:
+            Refused: the name is taken (``TENANT_EXISTS``).
+        """
+        row = {
+            "tenant": tenant,
+            "uid": uid,
+            "title": title,
+            "timezone": timezone,
+            "mode": Mode.ON.value,
+            "changes": {},
+            "fence": 0,
+            "created_at": at,
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(TENANTS).values(row))
+                note(connection, tenant, by, "register", {"title": title, "timezone": timezone}, at)
+        except IntegrityError as error:
+            raise Refused(
+                f"tenant {tenant} exists already", "choose another name", code="TENANT_EXISTS"
+            ) from error
+        return self.tenant(tenant)
+
+    def tenant(self, tenant: str) -> Tenant:
+        """One tenant by name.
+
+        Raises:
+            NotThere: no such tenant.
+        """
+        with reading(self._engine) as connection:
+            row = connection.execute(select(TENANTS).where(TENANTS.c.tenant == tenant)).first()
+        if row is None:
+            raise no_tenant(tenant)
+        return _tenant(row)
+
+    def tenants(self) -> list[Tenant]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(TENANTS).order_by(TENANTS.c.tenant)).all()
+        return [_tenant(row) for row in rows]
+
+    def change_mode(
+        self, tenant: TenantId, mode: Mode, *, by: str, why: str, at: datetime
+    ) -> tuple[Mode, Mode]:
+        """Switch a tenant; the row lock makes a night that publishes right now come before it.
+
+        Returns:
+            What it was, and what it is.
+        """
+        with self._engine.begin() as connection:
+            was = locked(connection, tenant)
+            connection.execute(
+                update(TENANTS).where(TENANTS.c.tenant == tenant).values(mode=mode.value)
+            )
+            detail = {"was": was.mode.value, "mode": mode.value, "why": why}
+            note(connection, tenant, by, "mode", detail, at)
+        return was.mode, mode
+
+    def change_settings(
+        self, tenant: TenantId, changes: Mapping[str, Any], *, by: str, at: datetime
+    ) -> None:
+        """Keep the tenant's own settings; they were checked by ``schema.settings.with_changes``."""
+        with self._engine.begin() as connection:
+            was = locked(connection, tenant)
+            connection.execute(
+                update(TENANTS).where(TENANTS.c.tenant == tenant).values(changes=dict(changes))
+            )
+            detail = {"was": dict(was.changes), "changes": dict(changes)}
+            note(connection, tenant, by, "settings", detail, at)
+
+    def release(self, tenant: TenantId, *, by: str, at: datetime) -> None:
+        """End the hold of a rollback: the next night publishes again."""
+        with self._engine.begin() as connection:
+            locked(connection, tenant)
+            connection.execute(
+                update(TENANTS).where(TENANTS.c.tenant == tenant).values(held_until=None)
+            )
+            note(connection, tenant, by, "release", {}, at)
+
+    def add_key(self, key: Key, *, by: str) -> None:
+        with self._engine.begin() as connection:
+            if key.tenant is not None:
+                locked(connection, key.tenant)
+            connection.execute(
+                insert(KEYS).values(
+                    key_id=key.key_id,
+                    tenant=key.tenant,
+                    role=key.role.value,
+                    label=key.label,
+                    digest=key.digest,
+                    created_at=key.created_at,
+                    expires_at=key.expires_at,
+                    revoked_at=key.revoked_at,
+                )
+            )
+            detail = {"key": key.key_id, "role": key.role.value, "label": key.label}
+            note(connection, key.tenant, by, "key created", detail, key.created_at)
+
+    def revoke_key(self, key_id: str, *, by: str, at: datetime) -> None:
+        """Stop a key.
+
+        Raises:
+            NotThere: no such key.
+        """
+        with self._engine.begin() as connection:
+            row = connection.execute(select(KEYS).where(KEYS.c.key_id == key_id)).first()
+            if row is None:
+                raise NotThere(
+                    f"there is no key {key_id[:80]!r}", "see `recfactory key list`", code="NO_KEY"
+                )
+            connection.execute(update(KEYS).where(KEYS.c.key_id == key_id).values(revoked_at=at))
+            note(connection, row.tenant, by, "key revoked", {"key": key_id}, at)
+
+    def keys(self, tenant: TenantId | None = None) -> list[Key]:
+        """All keys, or one tenant's."""
+        query = select(KEYS).order_by(KEYS.c.created_at)
+        if tenant is not None:
+            query = query.where(KEYS.c.tenant == tenant)
+        with reading(self._engine) as connection:
+            return [_key(row) for row in connection.execute(query).all()]
+
+    def audit(self, tenant: TenantId, limit: int = 100) -> list[dict[str, Any]]:
+        """What was done to a tenant, newest first: at, actor, act, detail."""
+        query = (
+            select(AUDIT).where(AUDIT.c.tenant == tenant).order_by(AUDIT.c.id.desc()).limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [
+                {"at": row.at, "actor": row.actor, "act": row.act, "detail": row.detail}
+                for row in connection.execute(query).all()
+            ]
+
+    def revision(self) -> int:
+        with reading(self._engine) as connection:
+            return connection.execute(select(REVISION.c.number)).scalar_one()
+
+    def control(self) -> Control:
+        """Everything serving has to know, as of one moment."""
+        with reading(self._engine) as connection:
+            revision = connection.execute(select(REVISION.c.number)).scalar_one()
+            tenants = connection.execute(select(TENANTS)).all()
+            keys = connection.execute(select(KEYS)).all()
+        return Control(
+            revision,
+            {row.tenant: _tenant(row) for row in tenants},
+            {row.key_id: _key(row) for row in keys},
+        )
+
+
+def no_tenant(tenant: str) -> NotThere:
+    return NotThere(
+        f"there is no tenant {tenant[:80]!r}", "see `recfactory tenant list`", code="NO_TENANT"
+    )
+
+
+def note(
+    connection: Connection,
+    tenant: str | None,
+    by: str,
+    act: str,
+    detail: Mapping[str, Any],
+    at: datetime,
+) -> None:
+    """Add a line to the audit trail, inside the transaction that does the act."""
+    connection.execute(
+        insert(AUDIT).values(tenant=tenant, actor=by, act=act, detail=dict(detail), at=at)
+    )
+    connection.execute(update(REVISION).values(number=REVISION.c.number + 1))
+
+
+def locked(connection: Connection, tenant: TenantId) -> Tenant:
+    query = select(TENANTS).where(TENANTS.c.tenant == tenant).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        raise no_tenant(tenant)
+    return _tenant(row)
+
+
+def _tenant(row: Row[Any]) -> Tenant:
+    return Tenant(
+        tenant=TenantId(row.tenant),
+        uid=row.uid,
+        title=row.title,
+        timezone=row.timezone,
+        mode=Mode(row.mode),
+        changes=row.changes,
+        model=row.model,
+        held_until=row.held_until,
+    )
+
+
+def _key(row: Row[Any]) -> Key:
+    return Key(
+        key_id=row.key_id,
+        tenant=None if row.tenant is None else TenantId(row.tenant),
+        role=Role(row.role),
+        label=row.label,
+        digest=row.digest,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )

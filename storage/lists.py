@@ -1,0 +1,92 @@
+"""The bytes of an edition's lists: write all, look one customer up.
+
+One LMDB file; a key is a customer id in UTF-8, its value the entries of the list, packed as
+``schema.records.ENTRY`` says, best first and without padding.
+"""
+
+import struct
+from pathlib import Path
+
+import lmdb
+
+from schema.errors import Problem
+from schema.records import ENTRY, Entry, Lists
+
+POPULAR = b"\x00popular"
+"""The key of the list for strangers: no customer id holds a control character."""
+
+_CODES = {"<i4": "i", "<f4": "f", "<u2": "H"}
+_PACKED = struct.Struct("<" + "".join(_CODES[code] for _, code in ENTRY))
+
+
+def write(path: Path, lists: Lists) -> None:
+    """Write every list into one new file; the same lists give the same bytes."""
+    rows = sorted((customer.encode(), row) for row, customer in enumerate(lists.customers))
+    longest = (lists.entries.shape[1] * _PACKED.size + 256) * (len(rows) + 1)
+    environment = lmdb.open(
+        str(path), subdir=False, lock=False, map_size=2 * longest + 2**20, sync=False
+    )
+    try:
+        with environment.begin(write=True) as transaction:
+            transaction.put(POPULAR, _body(lists.popular))
+            for key, row in rows:
+                transaction.put(key, _body(lists.entries[row]), append=True)
+    finally:
+        environment.close()
+
+
+def _body(entries: object) -> bytes:
+    return entries[entries["product"] >= 0].tobytes()  # type: ignore[index,no-any-return]
+
+
+class ListReader:
+    """Looks customers up in one file. A file is opened once per process and never changes.
+
+    Raises:
+        Problem: the file is shorter than it says (mapping it would kill the process).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._environment = lmdb.open(
+            str(path), subdir=False, readonly=True, lock=False, readahead=False, max_spare_txns=8
+        )
+        info = self._environment.info()
+        needed = (info["last_pgno"] + 1) * self._environment.stat()["psize"]
+        if path.stat().st_size < needed:
+            self._environment.close()
+            raise Problem(
+                f"{path.name} has {path.stat().st_size} bytes of {needed}",
+                "keep the edition before it; repeat the night",
+                code="LISTS_SHORT",
+            )
+
+    def __len__(self) -> int:
+        """Lists of customers, the popular one not counted."""
+        return int(self._environment.stat()["entries"]) - 1
+
+    def of(self, customer: str) -> list[Entry] | None:
+        """The customer's own list, best first; None where they have none."""
+        key = customer.encode("utf-8", "surrogatepass")
+        if not key or len(key) > 511 or key == POPULAR:
+            return None
+        with self._environment.begin(buffers=True) as transaction:
+            body = transaction.get(key)
+            return None if body is None else _entries(body)
+
+    def popular(self) -> list[Entry]:
+        with self._environment.begin(buffers=True) as transaction:
+            body = transaction.get(POPULAR)
+            return [] if body is None else _entries(body)
+
+    def everyone(self) -> tuple[list[str], list[bytes]]:
+        """All lists, the popular one first under "": customers, and packed entries of each."""
+        with self._environment.begin() as transaction:
+            keys, bodies = zip(*transaction.cursor(), strict=True)
+        return ["" if key == POPULAR else key.decode() for key in keys], list(bodies)
+
+    def close(self) -> None:
+        self._environment.close()
+
+
+def _entries(body: bytes | memoryview) -> list[Entry]:
+    return [Entry._make(fields) for fields in _PACKED.iter_unpack(body)]

@@ -1,0 +1,91 @@
+"""Trained models: immutable folders of plain arrays and JSON, no pickle anywhere."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from schema.records import Blend, Ids, Model
+from schema.settings import TenantSettings
+from storage import durable
+from storage.durable import Disk
+
+FACTORS, REST = "factors.npy", "model.json"
+
+
+class Models:
+    """All models under one root, numbered by tenant."""
+
+    def __init__(self, root: Path, disk: Disk) -> None:
+        self._root, self._disk = root, disk
+
+    def seal(self, uid: str, taken: int, model: Model, in_use: Callable[[int], bool]) -> int:
+        """Keep a model under the first free number after ``taken``; never changes again."""
+        rest = {
+            "kind": model.kind,
+            "products": model.products.names,
+            "blend": {"repeat": model.blend.repeat, "fresh": model.blend.fresh},
+            "settings": model.settings.model_dump(mode="json"),
+            "horizon_days": model.horizon_days,
+            "trained_through": model.trained_through,
+            "seed": model.seed,
+            "data_fingerprint": model.data_fingerprint,
+        }
+        number, _ = durable.sealed_after(
+            self._disk,
+            taken,
+            lambda number: self._folder(uid, number),
+            in_use,
+            {"tenant_uid": uid, "kind": model.kind},
+            {
+                FACTORS: durable.content(_array_bytes(model.factors)),
+                REST: durable.content(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)),
+            },
+        )
+        return number
+
+    def load(self, uid: str, number: int) -> Model:
+        """Read a model back, bit by bit what was sealed.
+
+        Raises:
+            Problem: missing or changed; the gate then keeps what is served.
+        """
+        folder = self._folder(uid, number)
+        durable.unsealed(folder)
+        rest = orjson.loads((folder / REST).read_bytes())
+        factors = np.load(folder / FACTORS, allow_pickle=False)
+        factors.setflags(write=False)
+        return Model(
+            kind=rest["kind"],
+            products=Ids(rest["products"]),
+            factors=factors,
+            blend=Blend(**rest["blend"]),
+            settings=TenantSettings.model_validate(rest["settings"]),
+            horizon_days=rest["horizon_days"],
+            trained_through=rest["trained_through"],
+            seed=rest["seed"],
+            data_fingerprint=rest["data_fingerprint"],
+        )
+
+    def numbers(self, uid: str) -> list[int]:
+        parent = self._root / uid / "models"
+        if not parent.is_dir():
+            return []
+        return sorted(int(path.name[1:]) for path in parent.glob("v[0-9]*"))
+
+    def discard(self, uid: str, number: int) -> None:
+        durable.discard(self._disk, self._folder(uid, number))
+
+    def sweep(self, uid: str) -> None:
+        durable.sweep(self._disk, self._root / uid / "models")
+
+    def _folder(self, uid: str, number: int) -> Path:
+        return self._root / uid / "models" / f"v{number:06d}"
+
+
+def _array_bytes(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,323 @@
+"""Nights, models and editions in the ledger: who may run, what came of it, what is in force.
+
+Exactly one effective night per tenant and business date: a lease with a fencing token is taken at
+the start, and checked again in the transaction that publishes.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from schema.errors import NotThere, Problem, Refused
+from schema.names import Mode, Outcome, TenantId
+from schema.records import Conclusion, Lease, NewEdition, NewModel, NightReport, Tenant
+from storage.database import reading
+from storage.ledger import locked, note
+from storage.rows import EDITIONS, MODELS, NIGHTS, TENANTS
+
+RUNNING, DONE = "running", "done"
+
+
+class Nights:
+    """The night's part of the ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(
+        self,
+        tenant: TenantId,
+        night: date,
+        *,
+        owner: str,
+        alive: Callable[[str], bool],
+        now: datetime,
+        lease: timedelta,
+    ) -> Lease | NightReport:
+        """Take the lease of one tenant's night.
+
+        Args:
+            owner: names this process; alive: tells whether another owner still runs.
+
+        Returns:
+            A lease; or the report, if the night was done before and has nothing left to do.
+
+        Raises:
+            Problem: somebody else is at it (``NIGHT_RUNNING``).
+            Refused: a later night was done already (``NIGHT_PAST``): time only goes forward.
+        """
+        with self._engine.begin() as connection:
+            known = locked(connection, tenant)
+            row = connection.execute(_of_night(tenant, night)).first()
+            if row is not None and row.state == DONE and not _again(row, known):
+                return _report(row)
+            if row is not None and row.state == RUNNING and row.lease_until > now and alive(row.owner):
+                raise Problem(
+                    f"the night of {night} is running since {row.started_at:%H:%M} UTC ({row.owner})",
+                    "wait for it; it is taken over when its process is gone",
+                    code="NIGHT_RUNNING",
+                )
+            self._refuse_past(connection, tenant, night)
+            fence = _raise_fence(connection, tenant)
+            values = {
+                "state": RUNNING,
+                "fence": fence,
+                "owner": owner,
+                "lease_until": now + lease,
+                "attempts": row.attempts + 1 if row else 1,
+                "started_at": now,
+            }
+            if row is None:
+                connection.execute(insert(NIGHTS).values(tenant=tenant, night=night, **values))
+            else:
+                connection.execute(update(NIGHTS).where(*_is(tenant, night)).values(values))
+        return Lease(tenant, night, fence)
+
+    def conclude(
+        self,
+        lease: Lease,
+        conclusion: Conclusion,
+        point: Callable[[NewEdition], None] | None,
+        *,
+        allowed: Callable[[Mode], bool],
+        now: datetime,
+    ) -> NightReport:
+        """Record what a night came to and, in the same breath, publish its edition.
+
+        The pointer on disk is swapped while the tenant's row is locked: a mode or a rollback that
+        was acknowledged before is seen here, one that comes later finds the new edition.
+
+        Args:
+            point: makes the edition the one that is served; left out while a rollback holds.
+            allowed: whether a mode lets this night's work stand; read again under the lock.
+
+        Raises:
+            Problem: a newer night or a rollback has taken over (``FENCED``).
+        """
+        with self._engine.begin() as connection:
+            tenant = locked(connection, lease.tenant)
+            _check_fence(connection, lease)
+            if not allowed(tenant.mode):
+                conclusion = _withdrawn(tenant.mode, conclusion)
+            edition = conclusion.edition
+            held = tenant.held_until is not None and tenant.held_until > now
+            published = edition is not None and point is not None and not held
+            if edition is not None and published:
+                assert point is not None
+                point(edition)
+            self._record(connection, lease, conclusion, published=published, now=now)
+            row = connection.execute(_of_night(lease.tenant, lease.night)).one()
+        return _report(row)
+
+    def activate(
+        self,
+        tenant: TenantId,
+        number: int,
+        point: Callable[[Row[Any], int], None],
+        *,
+        hold: timedelta,
+        by: str,
+        why: str,
+        now: datetime,
+    ) -> None:
+        """Go back (or forward) to an edition; its model is in force again, and the hold begins.
+
+        Args:
+            point: makes the edition (its row, the new fence) the one that is served.
+
+        Raises:
+            NotThere: the tenant has no such edition.
+        """
+        with self._engine.begin() as connection:
+            locked(connection, tenant)
+            row = connection.execute(
+                select(EDITIONS).where(EDITIONS.c.tenant == tenant, EDITIONS.c.edition == number)
+            ).first()
+            if row is None:
+                raise NotThere(
+                    f"there is no edition {number}",
+                    f"see `recfactory edition list {tenant}`",
+                    code="NO_EDITION",
+                )
+            fence = _raise_fence(connection, tenant)
+            point(row, fence)
+            connection.execute(
+                update(TENANTS)
+                .where(TENANTS.c.tenant == tenant)
+                .values(model=row.model, held_until=now + hold)
+            )
+            detail = {"edition": number, "model": row.model, "why": why}
+            note(connection, tenant, by, "activate", detail, now)
+
+    def nights(self, tenant: TenantId, limit: int = 60) -> list[NightReport]:
+        """A tenant's nights, newest first."""
+        query = (
+            select(NIGHTS)
+            .where(NIGHTS.c.tenant == tenant)
+            .order_by(NIGHTS.c.night.desc())
+            .limit(limit)
+        )
+        return [_report(row) for row in self._rows(query)]
+
+    def last_nights(self) -> dict[TenantId, NightReport]:
+        """Every tenant's newest night; tenants without one are left out."""
+        query = select(NIGHTS).order_by(NIGHTS.c.tenant, NIGHTS.c.night)
+        return {TenantId(row.tenant): _report(row) for row in self._rows(query)}
+
+    def models(self, tenant: TenantId) -> list[dict[str, Any]]:
+        """A tenant's models, newest first, with the verdict each got."""
+        return self._listed(MODELS, tenant, MODELS.c.model)
+
+    def editions(self, tenant: TenantId) -> list[dict[str, Any]]:
+        """A tenant's editions, newest first."""
+        return self._listed(EDITIONS, tenant, EDITIONS.c.edition)
+
+    def taken(self, tenant: TenantId) -> tuple[int, int]:
+        """The highest model and edition numbers on record; 0 where there is none."""
+        models, editions = self.models(tenant), self.editions(tenant)
+        return (
+            models[0]["model"] if models else 0,
+            editions[0]["edition"] if editions else 0,
+        )
+
+    def _record(
+        self,
+        connection: Connection,
+        lease: Lease,
+        conclusion: Conclusion,
+        *,
+        published: bool,
+        now: datetime,
+    ) -> None:
+        tenant, edition = lease.tenant, conclusion.edition
+        for model in conclusion.models:
+            connection.execute(insert(MODELS).values(_model_row(lease, model, now)))
+        if edition is not None:
+            connection.execute(insert(EDITIONS).values(_edition_row(lease, edition, now)))
+        if conclusion.in_force is not None:
+            connection.execute(
+                update(TENANTS)
+                .where(TENANTS.c.tenant == tenant)
+                .values(model=conclusion.in_force)
+            )
+        connection.execute(
+            update(NIGHTS)
+            .where(*_is(tenant, lease.night))
+            .values(
+                state=DONE,
+                finished_at=now,
+                outcome=conclusion.outcome.value,
+                because=conclusion.because,
+                published=published,
+                edition=edition.number if edition else None,
+                model=conclusion.in_force,
+                figures=dict(conclusion.figures),
+            )
+        )
+
+    def _refuse_past(self, connection: Connection, tenant: TenantId, night: date) -> None:
+        later = connection.execute(
+            select(NIGHTS.c.night).where(
+                NIGHTS.c.tenant == tenant, NIGHTS.c.night > night, NIGHTS.c.edition.is_not(None)
+            )
+        ).first()
+        if later is not None:
+            raise Refused(
+                f"the night of {later.night} was done already, {night} is before it",
+                "replay history in a home of its own (RECFACTORY_HOME)",
+                code="NIGHT_PAST",
+            )
+
+    def _listed(self, table: Any, tenant: TenantId, order: Any) -> list[dict[str, Any]]:
+        query = select(table).where(table.c.tenant == tenant).order_by(order.desc())
+        return [dict(row._mapping) for row in self._rows(query)]
+
+    def _rows(self, query: Any) -> Iterable[Row[Any]]:
+        with reading(self._engine) as connection:
+            return connection.execute(query).all()
+
+
+def _is(tenant: TenantId, night: date) -> tuple[Any, Any]:
+    return NIGHTS.c.tenant == tenant, NIGHTS.c.night == night
+
+
+def _of_night(tenant: TenantId, night: date) -> Any:
+    return select(NIGHTS).where(*_is(tenant, night))
+
+
+def _again(row: Row[Any], tenant: Tenant) -> bool:
+    """A night that failed, or that a mode prevented which has changed since, may run again."""
+    prevented = {Outcome.FROZEN.value: Mode.FREEZE, Outcome.OFF.value: Mode.OFF}
+    if row.outcome in prevented:
+        return tenant.mode is not prevented[row.outcome]
+    return bool(row.outcome == Outcome.FAILED.value)
+
+
+def _raise_fence(connection: Connection, tenant: TenantId) -> int:
+    connection.execute(
+        update(TENANTS).where(TENANTS.c.tenant == tenant).values(fence=TENANTS.c.fence + 1)
+    )
+    return int(
+        connection.execute(select(TENANTS.c.fence).where(TENANTS.c.tenant == tenant)).scalar_one()
+    )
+
+
+def _check_fence(connection: Connection, lease: Lease) -> None:
+    fence = connection.execute(
+        select(TENANTS.c.fence).where(TENANTS.c.tenant == lease.tenant)
+    ).scalar_one()
+    if fence != lease.fence:
+        raise Problem(
+            f"the night of {lease.night} was overtaken by a newer one or by a rollback",
+            "do nothing: what it would have published is out of date",
+            code="FENCED",
+        )
+
+
+def _withdrawn(mode: Mode, conclusion: Conclusion) -> Conclusion:
+    outcome = Outcome.OFF if mode is Mode.OFF else Outcome.FROZEN
+    because = f"switched to {mode} while the night was running: nothing was published"
+    return Conclusion(outcome, because, conclusion.figures)
+
+
+def _model_row(lease: Lease, model: NewModel, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant": lease.tenant,
+        "model": model.number,
+        "night": lease.night,
+        "kind": model.kind,
+        "trained_through": model.trained_through,
+        "outcome": model.outcome.value,
+        "because": model.because,
+        "created_at": now,
+    }
+
+
+def _edition_row(lease: Lease, edition: NewEdition, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant": lease.tenant,
+        "edition": edition.number,
+        "night": lease.night,
+        "model": edition.model,
+        "lists": edition.lists,
+        "manifest_sha256": edition.manifest_sha256,
+        "published_at": now,
+    }
+
+
+def _report(row: Row[Any]) -> NightReport:
+    return NightReport(
+        tenant=TenantId(row.tenant),
+        night=row.night,
+        state=row.state,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        because=row.because or "",
+        published=bool(row.published),
+        edition=row.edition,
+        model=row.model,
+        figures=row.figures or {},
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,158 @@
+"""The ledger's tables. Every row but the installation's own carries its tenant."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from storage.database import Instant
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _tenant(*, key: bool = True) -> Column[str]:
+    return Column(
+        "tenant", String(63), ForeignKey("tenants.tenant"), primary_key=key, nullable=False
+    )
+
+
+TENANTS = Table(
+    "tenants",
+    METADATA,
+    Column("tenant", String(63), primary_key=True),
+    Column("uid", String(32), nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("mode", String(8), nullable=False),
+    Column("changes", JSON, nullable=False),
+    Column("model", Integer),
+    Column("held_until", Instant),
+    Column("fence", _NUMBER, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+REVISION = Table(
+    "revision",
+    METADATA,
+    Column("one", Integer, primary_key=True),
+    Column("number", _NUMBER, nullable=False),
+)
+"""One row; its number grows with every change that serving has to notice."""
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("key_id", String(32), primary_key=True),
+    Column("tenant", String(63), ForeignKey("tenants.tenant")),
+    Column("role", String(16), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("tenant", String(63), index=True),
+    Column("actor", Text, nullable=False),
+    Column("act", String(32), nullable=False),
+    Column("detail", JSON, nullable=False),
+)
+
+BATCHES = Table(
+    "batches",
+    METADATA,
+    _tenant(),
+    Column("id", _NUMBER, primary_key=True),
+    Column("batch", String(64), nullable=False),
+    Column("imported_at", Instant, nullable=False),
+    Column("report", JSON, nullable=False),
+)
+
+NIGHTS = Table(
+    "nights",
+    METADATA,
+    _tenant(),
+    Column("night", Date, primary_key=True),
+    Column("state", String(8), nullable=False),
+    Column("fence", _NUMBER, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("lease_until", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("outcome", String(16)),
+    Column("because", Text),
+    Column("published", Boolean),
+    Column("edition", Integer),
+    Column("model", Integer),
+    Column("figures", JSON),
+)
+
+MODELS = Table(
+    "models",
+    METADATA,
+    _tenant(),
+    Column("model", Integer, primary_key=True),
+    Column("night", Date, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("trained_through", Date, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("because", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+EDITIONS = Table(
+    "editions",
+    METADATA,
+    _tenant(),
+    Column("edition", Integer, primary_key=True),
+    Column("night", Date, nullable=False),
+    Column("model", Integer, nullable=False),
+    Column("lists", Integer, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("published_at", Instant, nullable=False),
+)
+
+FEEDBACK = Table(
+    "feedback",
+    METADATA,
+    _tenant(),
+    Column("event_id", String(128), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("customer_id", String(128), nullable=False),
+    Column("product_id", String(128), nullable=False),
+    Column("edition", Integer),
+    Column("rank", Integer),
+    Column("quantity", Float),
+    Column("value", Float),
+    Column("occurred_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+)
+
+Index("ix_feedback_kind", FEEDBACK.c.tenant, FEEDBACK.c.kind, FEEDBACK.c.occurred_at)

@@ -1,0 +1,1 @@
+"""For whom, and what did they choose: rules only, no disk and no database."""

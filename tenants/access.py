@@ -1,0 +1,73 @@
+"""API keys and roles: make, check.
+
+A key is ``rf_<key id>.<secret>``: the id finds the row, the secret has 256 random bits. Only an
+HMAC of the secret under the installation's pepper is kept, so a copied ledger opens nothing.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+
+from schema.names import Role, TenantId
+from schema.records import Key
+
+PREFIX = "rf_"
+_RANK = {Role.SELLER: 0, Role.ADMIN: 1, Role.OPERATOR: 2}
+
+
+def make_key(
+    tenant: TenantId | None,
+    role: Role,
+    label: str,
+    pepper: bytes,
+    *,
+    at: datetime,
+    expires_at: datetime | None = None,
+) -> tuple[Key, str]:
+    """Make a key.
+
+    Args:
+        tenant: whose; None for an operator, and for nobody else.
+
+    Returns:
+        What is kept, and the text to show once.
+    """
+    if (tenant is None) != (role is Role.OPERATOR):
+        raise ValueError("an operator's key has no tenant, any other has one")
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    key = Key(key_id, tenant, role, label, digest(secret, pepper), at, expires_at, None)
+    return key, f"{PREFIX}{key_id}.{secret}"
+
+
+def digest(secret: str, pepper: bytes) -> str:
+    """HMAC-SHA256 of a secret, hex."""
+    return hmac.new(pepper, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def holder(
+    presented: str, keys: Mapping[str, Key], pepper: bytes, *, now: datetime
+) -> Key | None:
+    """The key behind a presented text; None where it is unknown, wrong, expired or revoked.
+
+    Compared in constant time, and a digest is made whether or not the id is known.
+    """
+    if not presented.startswith(PREFIX):
+        return None
+    key_id, _, secret = presented[len(PREFIX) :].partition(".")
+    key = keys.get(key_id)
+    right = hmac.compare_digest(digest(secret, pepper), key.digest if key else "0" * 64)
+    if key is None or not right or key.revoked_at is not None:
+        return None
+    return None if key.expires_at is not None and key.expires_at <= now else key
+
+
+def sees(key: Key, tenant: str) -> bool:
+    """Whether a tenant exists for the holder of this key."""
+    return key.tenant is None or key.tenant == tenant
+
+
+def may(key: Key, role: Role) -> bool:
+    """Whether the holder may do what this role may do."""
+    return _RANK[key.role] >= _RANK[role]

@@ -1,0 +1,135 @@
+"""What a salesperson sees: one customer's list, cut to what was asked and what can be sold.
+
+Both doors answer through here, so that the command line and HTTP always agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from schema.errors import Refused
+from schema.names import Bought, Mode, Reason, Source, Status
+from schema.records import Entry, Product
+
+MOST = 50
+"""Products one answer may hold."""
+
+_REASONS = tuple(Reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What was asked for."""
+
+    limit: int = 10
+    bought: Bought = Bought.INCLUDE
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The edition an answer comes from."""
+
+    edition: int
+    model: int
+    published_at: datetime
+
+
+def ask(limit: int, bought: str) -> Ask:
+    """Check a question.
+
+    Raises:
+        Refused: limit outside 1..MOST (``LIMIT``), or an unknown word (``BOUGHT``).
+    """
+    if not 1 <= limit <= MOST:
+        raise Refused(f"limit {limit} is outside 1 to {MOST}", "ask for fewer", code="LIMIT")
+    try:
+        return Ask(limit, Bought(bought))
+    except ValueError as error:
+        words = ", ".join(Bought)
+        raise Refused(
+            f"bought={bought[:80]!r} is none of {words}", "use one of them", code="BOUGHT"
+        ) from error
+
+
+def answer(
+    tenant: str,
+    customer: str,
+    mode: Mode,
+    shown: Shown | None,
+    personal: Sequence[Entry] | None,
+    popular: Sequence[Entry],
+    products: Sequence[Product],
+    asked: Ask,
+) -> dict[str, Any]:
+    """The answer to a lookup, ready for JSON.
+
+    Args:
+        shown: None while the tenant is off.
+        personal: the customer's own list; None where the popular one has to do.
+    """
+    entries = popular if personal is None else personal
+    chosen: list[Entry] = []
+    if shown is not None:
+        for entry in entries:
+            if _fits(entry, products[entry.product], asked.bought):
+                chosen.append(entry)
+                if len(chosen) == asked.limit:
+                    break
+    return {
+        "tenant": tenant,
+        "customer": customer,
+        "mode": mode.value,
+        "source": (Source.POPULAR if personal is None else Source.PERSONAL).value if shown else None,
+        "edition": shown.edition if shown else None,
+        "model": shown.model if shown else None,
+        "published_at": shown.published_at.isoformat() if shown else None,
+        "recommendations": [
+            _line(rank, entry, products) for rank, entry in enumerate(chosen, start=1)
+        ],
+    }
+
+
+def _fits(entry: Entry, product: Product, bought: Bought) -> bool:
+    if product.status != Status.SELLABLE.value:
+        return False
+    if bought is Bought.EXCLUDE:
+        return not entry.times
+    return bool(entry.times) or bought is Bought.INCLUDE
+
+
+def _line(rank: int, entry: Entry, products: Sequence[Product]) -> dict[str, Any]:
+    product = products[entry.product]
+    return {
+        "rank": rank,
+        "product_id": product.product_id,
+        "name": product.name,
+        "category": product.category,
+        "price": product.price,
+        "probability": round(entry.probability, 5),
+        "bought_before": entry.times > 0,
+        "reason": _reason(entry, products),
+    }
+
+
+def _reason(entry: Entry, products: Sequence[Product]) -> dict[str, Any]:
+    kind = _REASONS[entry.reason]
+    if kind is Reason.REORDER:
+        because = [products[entry.product].product_id]
+        return {"kind": kind.value, "because": because, "text": _reorder(entry)}
+    if kind is Reason.SIMILAR:
+        seed = products[entry.because]
+        text = f"Goes with {seed.name or seed.product_id}, bought before"
+        return {"kind": kind.value, "because": [seed.product_id], "text": text}
+    return {"kind": kind.value, "because": [], "text": "Popular with other customers now"}
+
+
+def _reorder(entry: Entry) -> str:
+    times = "once" if entry.times == 1 else f"{entry.times} times"
+    usual = f", usually every {_span(entry.every_days)}" if entry.times > 2 else ""
+    ago = "yesterday" if entry.days_ago == 1 else f"{_span(entry.days_ago)} ago"
+    return f"Bought {times}{usual}, last {ago}"
+
+
+def _span(days: int) -> str:
+    return f"{days} day" if days == 1 else f"{days} days"
