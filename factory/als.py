@@ -45,7 +45,9 @@ def fit(
         raise Problem(
             "there is no interaction to learn from", "import interactions", code="TRAIN_TOO_SMALL"
         )
-    model = _new(settings, seed, settings.iterations if start is None else settings.continued_iterations)
+    model = _new(
+        settings, seed, settings.iterations if start is None else settings.continued_iterations
+    )
     if start is not None:
         model.item_factors = np.ascontiguousarray(start, np.float32)
         model.user_factors = fold_in(taste, start, settings)

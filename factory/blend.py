@@ -181,7 +181,9 @@ def _fresh_lesson(
     customers, products = np.flatnonzero(evidence.known), np.flatnonzero(sellable)
     everything = len(customers) * len(products)
     if everything <= most:
-        drawn = _keys(np.repeat(customers, len(products)), np.tile(products, len(customers)), shape[1])
+        drawn = _keys(
+            np.repeat(customers, len(products)), np.tile(products, len(customers)), shape[1]
+        )
     else:
         draws = rng.integers(0, everything, most)
         drawn = _keys(customers[draws // len(products)], products[draws % len(products)], shape[1])

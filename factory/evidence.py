@@ -124,7 +124,7 @@ def bought_between(history: History, start: int, end: int) -> csr_matrix:
 def _sum_by_pair(
     customer: NDArray[np.int32],
     product: NDArray[np.int32],
-    value: NDArray[np.float64],
+    value: NDArray[np.floating],
     shape: tuple[int, int],
 ) -> csr_matrix:
     matrix = csr_matrix((value.astype(np.float32), (customer, product)), shape=shape)

@@ -73,7 +73,9 @@ def features(evidence: Evidence) -> Features:
         ],
         axis=1,
     )
-    return Features(product.astype(np.float32), customer.astype(np.float32), pair.astype(np.float32))
+    return Features(
+        product.astype(np.float32), customer.astype(np.float32), pair.astype(np.float32)
+    )
 
 
 def usual_interval(evidence: Evidence) -> NDArray[np.float64]:

@@ -35,7 +35,10 @@ def decide(
         word = "the same" if change == 0 else "higher"
         outcome, why = Outcome.REJECTED, f"the challenger's error is {word}: {figures}"
     elif challenger.rmse**2 < (1 - rule.too_good) * incumbent.rmse**2:
-        outcome, why = Outcome.HELD, f"too good to be true, a person should look for a leak: {figures}"
+        outcome, why = (
+            Outcome.HELD,
+            f"too good to be true, a person should look for a leak: {figures}",
+        )
     elif objection := _objection(challenger, incumbent, rule, ndcg_interval):
         outcome, why = Outcome.REJECTED, f"{objection}: {figures}"
     else:

@@ -112,7 +112,7 @@ def _rows(column: pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int32]:
 def _event_weights(column: pa.ChunkedArray, weights: dict[str, float]) -> NDArray[np.float32]:
     names = pa.array(list(weights), pa.string())
     place = pc.index_in(column.cast(pa.string()), names).to_numpy()
-    return np.array(list(weights.values()), np.float32)[place]
+    return np.asarray(np.array(list(weights.values()), np.float32)[place])
 
 
 def _by_day(
@@ -155,4 +155,3 @@ def _by_day(
 def span_days(history: History, tonight: int) -> int:
     """Days from the first interaction to tonight; 0 without any."""
     return int(tonight - history.day.min()) if len(history.day) else 0
-

@@ -125,7 +125,9 @@ class _Tally:
             bought=int(observed.sum()),
             rmse=float(np.sqrt(mse)),
             mae=self._absolute / pairs,
-            skill=float(1 - mse / (self._popular_squares / pairs)) if self._popular_squares else 0.0,
+            skill=float(1 - mse / (self._popular_squares / pairs))
+            if self._popular_squares
+            else 0.0,
             ndcg_at_10=metrics.mean(ndcgs),
             ndcg_new_at_10=metrics.mean(metrics.ndcg(*self._new.joined())),
             recall_at_10=metrics.mean(metrics.recall(hits, relevant)),

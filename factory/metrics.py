@@ -30,7 +30,7 @@ def ndcg(hits: _Flags, relevant: NDArray[np.integer]) -> _Doubles:
 
 def recall(hits: _Flags, relevant: NDArray[np.integer]) -> _Doubles:
     """Share of the bought products that stand on the list."""
-    return hits.sum(1) / np.where(relevant > 0, relevant, np.nan)
+    return np.asarray(hits.sum(1) / np.where(relevant > 0, relevant, np.nan))
 
 
 def average_precision(hits: _Flags, relevant: NDArray[np.integer]) -> _Doubles:

@@ -18,7 +18,9 @@ def popular(
     come in the order of their share of customers, old and recent, as the blend weighs them.
     """
     known = scene.evidence.known
-    activity = customer_bias(scene, blend)[known].mean() if known.any() else blend.fresh["intercept"]
+    activity = (
+        customer_bias(scene, blend)[known].mean() if known.any() else blend.fresh["intercept"]
+    )
     p = sigmoid((product_bias(scene, blend) + np.float32(activity)).astype(np.float32))
     keys = sort_keys(p[None, :])
     keys[:, ~sellable] = 0

@@ -53,9 +53,7 @@ def rank(
     )
 
 
-def _chosen(
-    scene: Scene, block: NDArray[np.integer], keys: Keys, settings: ListSettings
-) -> Keys:
+def _chosen(scene: Scene, block: NDArray[np.integer], keys: Keys, settings: ListSettings) -> Keys:
     """The best ``length`` products, among them enough new and enough bought ones.
 
     First the best new and the best bought products up to their guarantees, then the best of the

@@ -19,7 +19,7 @@ from schema.errors import Refused
 from schema.names import Event
 from schema.tables import ID_MAX_BYTES, Column, Kind, Table
 
-EARLIEST = datetime(1990, 1, 1)
+EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 """Nothing a tenant sells from was sold before; an older time is a unit or format gone wrong."""
 
 SAMPLES = 5
@@ -142,7 +142,9 @@ def _check_shape(rows: pa.Table, table: Table) -> None:
         )
     if not len(rows):
         raise Refused(
-            "header found, 0 data rows", "send the rows, or do not send the file", code="DATA_NO_ROWS"
+            "header found, 0 data rows",
+            "send the rows, or do not send the file",
+            code="DATA_NO_ROWS",
         )
 
 
@@ -250,7 +252,9 @@ class _Judge:
             outside |= _flags(pc.less(numbers, column.least))
         if column.most is not None:
             outside |= _flags(pc.greater(numbers, column.most))
-        what = f"{column.name} is outside {column.least:g} to {column.most:g}" if outside.any() else ""
+        what = (
+            f"{column.name} is outside {column.least:g} to {column.most:g}" if outside.any() else ""
+        )
         self._fault("VALUE_RANGE", column, outside & ~endless, numbers, what)
         if column.default is not None:
             numbers = pc.fill_null(numbers, column.default)
@@ -280,8 +284,7 @@ class _Judge:
         unread = valid & instants.isna().to_numpy()
         self._fault("TIME_FORMAT", column, unread, text, f"{column.name} cannot be read as a time")
         latest = pd.Timestamp(self._now) + timedelta(days=1)
-        earliest = pd.Timestamp(EARLIEST, tz="UTC")
-        outside = ((instants < earliest) | (instants > latest)).to_numpy()
+        outside = ((instants < EARLIEST) | (instants > latest)).to_numpy()
         what = f"{column.name} is before {EARLIEST.year} or more than a day in the future"
         self._fault("TIME_RANGE", column, outside, text, what)
         return pa.array(instants.dt.as_unit("us"), pa.timestamp("us", "UTC"))

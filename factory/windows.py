@@ -1,6 +1,6 @@
 """Cut the history into past, teach and judge.
 
-    ─────────── past ───────────┬── teach … ──┬── teach ──┬── judge ──┐ T = tonight
+─────────── past ───────────┬── teach … ──┬── teach ──┬── judge ──┐ T = tonight
 """
 
 import numpy as np

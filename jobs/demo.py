@@ -68,7 +68,9 @@ def _write(root: Path, number: int, products: pd.DataFrame, lines: pd.DataFrame)
                 "product_id": products["product_id"].astype(str).tolist(),
                 "name": [_name(*row) for row in _columns(products, "product_type", "package_size")],
                 "category": _text(products["product_category"]),
-                "price": _known(products["product_id"].map(price.groupby(lines["product_id"]).median())),
+                "price": _known(
+                    products["product_id"].map(price.groupby(lines["product_id"]).median())
+                ),
             }
         ),
         "interactions": pa.table(

@@ -88,7 +88,7 @@ class Processes:
             initializer=_prepare,
             initargs=(self._config,),
         ) as pool:
-            futures: list[ProcessFuture] = [
+            futures: list[ProcessFuture[Result]] = [
                 pool.schedule(_work, args=(task,), timeout=seconds) for task in tasks
             ]
             try:
@@ -100,12 +100,12 @@ class Processes:
                     else:
                         done(Failure(task, result) if isinstance(result, str) else result)
             except BaseException:
-                pool.stop()  # Ctrl-C: workers end now, what they published stays whole
+                pool.stop()  # type: ignore[no-untyped-call]  # Ctrl-C: workers end now, what they published stays whole
                 raise
         return lost
 
 
-def _outcome(task: Task, future: ProcessFuture, seconds: float) -> Result | str:
+def _outcome(task: Task, future: ProcessFuture[Result], seconds: float) -> Result | str:
     """The task's result; a sentence where its worker was lost."""
     try:
         result: Result = future.result()

@@ -174,5 +174,3 @@ def _summary(found: Checked) -> dict[str, Any]:
             for fault in found.faults
         ],
     }
-
-

@@ -181,7 +181,9 @@ def _decide(
 ) -> _Decided:
     number, model = incumbent or (None, None)
     if model is not None and not trains(mode):
-        return _Decided(Verdict(Outcome.FROZEN, "frozen: lists re-ranked, model kept"), model, number)
+        return _Decided(
+            Verdict(Outcome.FROZEN, "frozen: lists re-ranked, model kept"), model, number
+        )
     if windows is None:
         with watch.during(Stage.TRAIN):
             model = model or template_baseline(
@@ -192,9 +194,7 @@ def _decide(
         return _Decided(Verdict(Outcome.TOO_SMALL, why), model, number)
     with watch.during(Stage.TRAIN):
         if model is None:
-            model = train(
-                history, windows, settings, kind=BASELINE, fingerprint=data.fingerprint
-            )
+            model = train(history, windows, settings, kind=BASELINE, fingerprint=data.fingerprint)
         challenger = train(history, windows, settings, kind=ALS, fingerprint=data.fingerprint)
     if model.trained_through > windows.judge:
         why = (
@@ -316,5 +316,3 @@ class _Watch:
             yield
         spent = self.seconds.get(stage.value, 0.0) + time.perf_counter() - begin
         self.seconds[stage.value] = round(spent, 4)
-
-

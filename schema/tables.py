@@ -138,7 +138,9 @@ FEEDBACK = Table(
         Column("event_id", Kind.ID, "made by the sender; counts once", required=True),
         Column("customer_id", Kind.ID, "who was shown it", required=True),
         Column("product_id", Kind.ID, "what was shown", required=True),
-        Column("kind", Kind.CHOICE, "what became of it", required=True, choices=tuple(FeedbackKind)),
+        Column(
+            "kind", Kind.CHOICE, "what became of it", required=True, choices=tuple(FeedbackKind)
+        ),
         Column("edition", Kind.NUMBER, "the edition shown", least=1, most=2**31),
         Column("rank", Kind.NUMBER, "the place on the list", least=1, most=1000),
         Column("quantity", Kind.NUMBER, "pieces bought", unit="pieces", least=0, most=1e7),

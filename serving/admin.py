@@ -31,7 +31,8 @@ def change_mode(
     change: ModeChange, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
 ) -> ModeState:
     """In force with the next lookup, within a second on every worker, and before the answer is
-    sent it holds against a night that is already running."""
+    sent it holds against a night that is already running.
+    """
     stores.ledger.change_mode(
         tenant.tenant, change.mode, by=f"key {key.key_id}", why=change.why, at=datetime.now(UTC)
     )
@@ -94,7 +95,8 @@ def activate_edition(
     number: int, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores, request: Request
 ) -> EditionLine:
     """Serve this edition and its model from the next lookup on. The coming night trains and
-    judges, but does not publish over it until the hold ends."""
+    judges, but does not publish over it until the hold ends.
+    """
     hold = timedelta(hours=request.app.state.config.publishing.hold_hours)
     now = datetime.now(UTC)
     activate(stores, tenant, number, hold=hold, by=f"key {key.key_id}", why=body.why, now=now)

@@ -101,5 +101,7 @@ class Switchboard:
                 failing = False
             except Exception as error:  # whatever the database does, lookups go on
                 if not failing:
-                    log.warning("the ledger cannot be read (%s); the last known state answers", error)
+                    log.warning(
+                        "the ledger cannot be read (%s); the last known state answers", error
+                    )
                 failing = True

@@ -52,7 +52,10 @@ def feedback(
         results[place] = _result(results[place], outcome)
     count = [result.result for result in results].count
     return FeedbackReceipt(
-        stored=count("stored"), repeated=count("repeated"), refused=count("refused"), results=results
+        stored=count("stored"),
+        repeated=count("repeated"),
+        refused=count("refused"),
+        results=results,
     )
 
 
@@ -65,12 +68,12 @@ def _result(result: FeedbackResult, outcome: str) -> FeedbackResult:
     return result.model_copy(update={"result": outcome})
 
 
-def _row(
-    event: dict[str, Any], products: frozenset[str] | None, now: datetime
-) -> dict[str, Any]:
+def _row(event: dict[str, Any], products: frozenset[str] | None, now: datetime) -> dict[str, Any]:
     unknown = sorted(set(event) - {column.name for column in FEEDBACK.columns})
     if unknown:
-        raise Problem(f"there is no field {unknown[0][:80]!r}", "leave it out", code="FEEDBACK_FIELD")
+        raise Problem(
+            f"there is no field {unknown[0][:80]!r}", "leave it out", code="FEEDBACK_FIELD"
+        )
     row = {column.name: _value(column, event.get(column.name)) for column in FEEDBACK.columns}
     row["occurred_at"] = row["occurred_at"] or now
     if not now - OLDEST <= row["occurred_at"] <= now + timedelta(days=1):
@@ -107,9 +110,7 @@ def _value(column: Column, value: Any) -> Any:
     if column.kind is Kind.TIME:
         return _time(column, value)
     size = len(value.encode("utf-8", "surrogatepass"))
-    if column.kind is Kind.ID and (
-        not 1 <= size <= ID_MAX_BYTES or not value.isprintable()
-    ):
+    if column.kind is Kind.ID and (not 1 <= size <= ID_MAX_BYTES or not value.isprintable()):
         raise Problem(
             f"{column.name} is empty, longer than {ID_MAX_BYTES} bytes or holds control characters",
             "send the tenant's own id",
@@ -119,7 +120,8 @@ def _value(column: Column, value: Any) -> Any:
 
 
 def _number(column: Column, value: Any) -> float:
-    assert column.least is not None and column.most is not None  # every number of FEEDBACK has both
+    assert column.least is not None  # every number of FEEDBACK has a range
+    assert column.most is not None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Problem(f"{column.name} is not a number", "send a number", code="VALUE_TYPE")
     if not column.least <= value <= column.most:

@@ -119,7 +119,8 @@ def sealed(
             disk.create_by(stage / name, write)
             files[name] = {"bytes": (stage / name).stat().st_size, "sha256": sha256(stage / name)}
         manifest = orjson.dumps(
-            {"format": 1, **facts, "files": files}, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2
+            {"format": 1, **facts, "files": files},
+            option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2,
         )
         disk.create(stage / MANIFEST, manifest)
         disk.sync_folder(stage)

@@ -111,9 +111,7 @@ def _header(path: Path) -> tuple[list[str], str]:
 
 def _unreadable(path: Path, why: str) -> Refused:
     if "UTF8" in why or "UTF-8" in why or "utf-8" in why:
-        return Refused(
-            f"{path.name} is not UTF-8 text", "export it as UTF-8", code="TEXT_ENCODING"
-        )
+        return Refused(f"{path.name} is not UTF-8 text", "export it as UTF-8", code="TEXT_ENCODING")
     return Refused(
         f"{path.name} cannot be read: {why[:160]}",
         "export it again; it may be cut short",

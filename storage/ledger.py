@@ -161,7 +161,7 @@ class Ledger:
 
     def revision(self) -> int:
         with reading(self._engine) as connection:
-            return connection.execute(select(REVISION.c.number)).scalar_one()
+            return int(connection.execute(select(REVISION.c.number)).scalar_one())
 
     def control(self) -> Control:
         """Everything serving has to know, as of one moment."""

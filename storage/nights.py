@@ -53,7 +53,12 @@ class Nights:
             row = connection.execute(_of_night(tenant, night)).first()
             if row is not None and row.state == DONE and not _again(row, known):
                 return _report(row)
-            if row is not None and row.state == RUNNING and row.lease_until > now and alive(row.owner):
+            if (
+                row is not None
+                and row.state == RUNNING
+                and row.lease_until > now
+                and alive(row.owner)
+            ):
                 raise Problem(
                     f"the night of {night} is running since {row.started_at:%H:%M} UTC ({row.owner})",
                     "wait for it; it is taken over when its process is gone",
@@ -198,9 +203,7 @@ class Nights:
             connection.execute(insert(EDITIONS).values(_edition_row(lease, edition, now)))
         if conclusion.in_force is not None:
             connection.execute(
-                update(TENANTS)
-                .where(TENANTS.c.tenant == tenant)
-                .values(model=conclusion.in_force)
+                update(TENANTS).where(TENANTS.c.tenant == tenant).values(model=conclusion.in_force)
             )
         connection.execute(
             update(NIGHTS)

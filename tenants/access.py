@@ -46,9 +46,7 @@ def digest(secret: str, pepper: bytes) -> str:
     return hmac.new(pepper, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
-def holder(
-    presented: str, keys: Mapping[str, Key], pepper: bytes, *, now: datetime
-) -> Key | None:
+def holder(presented: str, keys: Mapping[str, Key], pepper: bytes, *, now: datetime) -> Key | None:
     """The key behind a presented text; None where it is unknown, wrong, expired or revoked.
 
     Compared in constant time, and a digest is made whether or not the id is known.

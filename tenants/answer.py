@@ -80,7 +80,9 @@ def answer(
         "tenant": tenant,
         "customer": customer,
         "mode": mode.value,
-        "source": (Source.POPULAR if personal is None else Source.PERSONAL).value if shown else None,
+        "source": (Source.POPULAR if personal is None else Source.PERSONAL).value
+        if shown
+        else None,
         "edition": shown.edition if shown else None,
         "model": shown.model if shown else None,
         "published_at": shown.published_at.isoformat() if shown else None,

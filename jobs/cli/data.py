@@ -82,7 +82,7 @@ def schema(json: bool) -> None:
     Example: recfactory data schema
     """
     if json:
-        print_json([definition for definition in TABLES.values()])
+        print_json(list(TABLES.values()))
         return
     for definition in TABLES.values():
         rows = [
@@ -107,7 +107,11 @@ def _range(least: float | None, most: float | None) -> str:
 def _print(report: ImportReport) -> None:
     done = "would be accepted" if report.dry_run else "accepted"
     rows = [[t.table, t.read, len(t.accepted), len(t.quarantined)] for t in report.tables]
-    table(f"{report.tenant}, batch {report.batch}", ["table", "read>", f"{done}>", "quarantined>"], rows)
+    table(
+        f"{report.tenant}, batch {report.batch}",
+        ["table", "read>", f"{done}>", "quarantined>"],
+        rows,
+    )
     faults = [
         [t.table, fault.code, fault.count, fault.what, _samples(fault.samples), fault.fix]
         for t in report.tables

@@ -1,4 +1,4 @@
-"""Is this installation sound?"""
+"""Say whether this installation is sound."""
 
 import sqlite3
 

@@ -33,7 +33,11 @@ def evaluate(folder: Path, cut: datetime | None, json: bool) -> None:
         print_json([_as_json(evaluation) for evaluation in found])
         return
     for task, words in (("any", "any product"), ("new", "products new to the customer")):
-        table(f"NDCG@10, {words}", ["data", "cut", "days>", "judged>", *(f"{m}>" for m in METHODS)], _rows(found, task))
+        table(
+            f"NDCG@10, {words}",
+            ["data", "cut", "days>", "judged>", *(f"{m}>" for m in METHODS)],
+            _rows(found, task),
+        )
 
 
 def _rows(found: Sequence[Evaluation], task: str) -> list[list[object]]:

@@ -19,7 +19,12 @@ def key() -> None:
 
 @key.command()
 @click.argument("tenant", required=False)
-@click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.SELLER.value, show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.SELLER.value,
+    show_default=True,
+)
 @click.option("--label", default="", help="Whose it is or what it is for.")
 @click.option("--days", type=int, help="Ends after so many days.")
 @as_json
@@ -47,7 +52,12 @@ def create(
     moment = now()
     ends = moment + timedelta(days=days) if days else None
     made, secret = make_key(
-        known.tenant if known else None, Role(role), label, stores.pepper, at=moment, expires_at=ends
+        known.tenant if known else None,
+        Role(role),
+        label,
+        stores.pepper,
+        at=moment,
+        expires_at=ends,
     )
     stores.ledger.add_key(made, by=actor())
     if json:

@@ -57,7 +57,9 @@ def show(stores: Stores, config: Config, tenant: str, number: int | None, json: 
     if json:
         print_json({**row, "in_force": row["model"] == known.model, "figures": figures})
         return
-    click.echo(f"{tenant}, model {number} ({row['kind']}), night of {row['night']}: {row['because']}.")
+    click.echo(
+        f"{tenant}, model {number} ({row['kind']}), night of {row['night']}: {row['because']}."
+    )
     challenger, incumbent = figures.get("challenger"), figures.get("incumbent")
     if challenger and incumbent:
         names = [name for name in challenger if name != "reliability"]

@@ -21,7 +21,9 @@ from storage.stores import Stores
 @click.argument("tenants", nargs=-1)
 @click.option("--all", "everyone", is_flag=True, help="Every tenant.")
 @click.option("--date", "night_date", type=click.DateTime(["%Y-%m-%d"]), help="The business date.")
-@click.option("--executor", type=click.Choice(["processes", "in-process"]), help="Overrules config.")
+@click.option(
+    "--executor", type=click.Choice(["processes", "in-process"]), help="Overrules config."
+)
 @as_json
 @with_stores
 def night(
@@ -97,7 +99,12 @@ def run_with_progress(
     stores: Stores, config: Config, tasks: Sequence[Task], title: str, *, quiet: bool
 ) -> list[Result]:
     """Run tasks with a progress bar on standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     progress = Progress(*columns, console=console().__class__(stderr=True), disable=quiet)
     with progress:
         bar = progress.add_task(title, total=len(tasks))
@@ -205,5 +212,3 @@ def _next(mode: Mode, held_until: datetime | None, reports: Sequence[NightReport
         "running": "wait; it is taken over by the next run if its process is gone",
     }
     return advice.get(last, "nothing; all is well")
-
-

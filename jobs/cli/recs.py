@@ -38,7 +38,9 @@ def recs(
         body = answer(tenant, customer, known.mode, None, None, (), (), asked)
     elif current is None:
         raise NotThere(
-            f"nothing was published for {tenant} yet", f"run `recfactory night {tenant}`", "NO_EDITION"
+            f"nothing was published for {tenant} yet",
+            f"run `recfactory night {tenant}`",
+            "NO_EDITION",
         )
     else:
         edition = stores.editions.open(known.uid, current.edition, current.manifest_sha256)

@@ -23,7 +23,9 @@ def tenant() -> None:
 @tenant.command()
 @click.argument("name")
 @click.option("--title", default="", help="What people call the company.")
-@click.option("--timezone", default="UTC", show_default=True, help="Its nights begin at midnight there.")
+@click.option(
+    "--timezone", default="UTC", show_default=True, help="Its nights begin at midnight there."
+)
 @with_stores
 def add(stores: Stores, config: Config, name: str, title: str, timezone: str) -> None:
     """Register a tenant.
@@ -32,9 +34,7 @@ def add(stores: Stores, config: Config, name: str, title: str, timezone: str) ->
     """
     zone(timezone)
     uid = f"t{secrets.token_hex(8)}"
-    stores.ledger.register(
-        tenant_id(name), uid, title or name, timezone, by=actor(), at=now()
-    )
+    stores.ledger.register(tenant_id(name), uid, title or name, timezone, by=actor(), at=now())
     click.echo(f"{name}: registered, on. Next: recfactory data import {name} --customers … ")
 
 
@@ -66,7 +66,9 @@ def list_tenants(stores: Stores, config: Config, json: bool) -> None:
     if json:
         print_json(rows)
     else:
-        table("Tenants", list(rows[0]) if rows else ["tenant"], [list(row.values()) for row in rows])
+        table(
+            "Tenants", list(rows[0]) if rows else ["tenant"], [list(row.values()) for row in rows]
+        )
 
 
 @tenant.command()
@@ -125,9 +127,7 @@ def mode(stores: Stores, config: Config, name: str, mode: str, why: str) -> None
     Example: recfactory tenant mode acme freeze --why "stocktaking until Monday"
     """
     known = stores.ledger.tenant(name)
-    was, now_is = stores.ledger.change_mode(
-        known.tenant, Mode(mode), by=actor(), why=why, at=now()
-    )
+    was, now_is = stores.ledger.change_mode(known.tenant, Mode(mode), by=actor(), why=why, at=now())
     click.echo(f"{name}: {was} -> {now_is}. Undo: recfactory tenant mode {name} {was} --why …")
 
 
