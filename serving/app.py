@@ -7,6 +7,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from schema.config import Config, read_config
@@ -44,7 +45,9 @@ def create_app(config: Config | None = None) -> FastAPI:
         shelf.close()
         stores.engine.dispose()
 
-    app = FastAPI(
+    # The documentation's scripts come from the package, not from somebody else's server.
+    app = FastAPIOffline(
+        redoc_url=None,
         title="recfactory",
         summary="Nightly product recommendations, ready when the salesperson asks.",
         version="0.1.0",

@@ -6,7 +6,8 @@ than the lookup itself, and the shelf belongs to the event loop's thread alone.
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from schema.names import Role
 from schema.records import Key, Tenant
@@ -35,8 +36,12 @@ OpenShelf = Annotated[Shelf, Depends(shelf)]
 AllStores = Annotated[Stores, Depends(stores)]
 
 
-async def caller(board: Board, authorization: Annotated[str | None, Header()] = None) -> Key:
-    return board.key(authorization)
+_BEARER = HTTPBearer(auto_error=False, description="an API key, rf_…")
+_Presented = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+
+
+async def caller(board: Board, presented: _Presented) -> Key:
+    return board.key(presented.credentials if presented else None)
 
 
 Caller = Annotated[Key, Depends(caller)]
