@@ -49,7 +49,7 @@ def fit(
         settings, seed, settings.iterations if start is None else settings.continued_iterations
     )
     if start is not None:
-        model.item_factors = np.ascontiguousarray(start, np.float32)
+        model.item_factors = np.array(start, np.float32, order="C")  # a copy: fit works in place
         model.user_factors = fold_in(taste, start, settings)
     if model.iterations:
         model.fit(weights, show_progress=False)

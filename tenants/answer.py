@@ -85,7 +85,7 @@ def answer(
         else None,
         "edition": shown.edition if shown else None,
         "model": shown.model if shown else None,
-        "published_at": shown.published_at.isoformat() if shown else None,
+        "published_at": shown.published_at.strftime("%Y-%m-%dT%H:%M:%SZ") if shown else None,
         "recommendations": [
             _line(rank, entry, products) for rank, entry in enumerate(chosen, start=1)
         ],

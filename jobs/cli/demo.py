@@ -9,7 +9,7 @@ import click
 
 from jobs.cli.door import actor, console, now
 from jobs.cli.night import print_nights, run_with_progress
-from jobs.cli.serve import run_server
+from jobs.cli.serve import refuse_taken_port, run_server
 from jobs.demo import NIGHTS, DemoTenant, write_demo
 from jobs.executors import Task
 from jobs.fleet import exit_status, tonight
@@ -40,6 +40,8 @@ def demo(tenants: int, no_night: bool, no_serve: bool) -> None:
     Example: recfactory demo --tenants 3 --no-serve
     """
     config = read_config()
+    if not no_serve:
+        refuse_taken_port(config)
     stores = open_stores(config)
     names = _tenants_in(stores, config, tenants)
     failed = 0 if no_night else _nights(stores, config, names)
