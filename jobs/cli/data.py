@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
+from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
 from schema.tables import TABLES
@@ -98,6 +99,17 @@ def schema(json: bool) -> None:
         ]
         columns = ["column", "kind", "", "unit", "values", "meaning"]
         table(f"{definition.name}: {definition.meaning}", columns, rows)
+
+
+@data.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def example(folder: Path) -> None:
+    """Write a made-up brewery's customers.csv, products.csv and interactions.csv into FOLDER.
+
+    Example: recfactory data example brewery-data
+    """
+    for path in write_example(folder):
+        click.echo(path)
 
 
 def _range(least: float | None, most: float | None) -> str:

@@ -1,0 +1,100 @@
+"""Trained models: kept bit by bit, checked before use, one tenant's own."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schema.errors import Problem
+from schema.records import Ids
+from storage.durable import Disk
+from storage.models import FACTORS, REST, Models
+from tests.storage.made import ONE, OTHER, model
+
+
+def nowhere(number: int) -> bool:
+    return False
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Models:
+    return Models(tmp_path, Disk())
+
+
+class TestModels:
+    def test_a_model_comes_back_bit_by_bit(self, models: Models) -> None:
+        made = model()
+        found = models.load(ONE, models.seal(ONE, 0, made, nowhere))
+        assert found.factors.tobytes() == made.factors.tobytes()
+        assert found.factors.dtype == np.float32
+        assert found.products.names == made.products.names
+        assert replace(found, factors=made.factors, products=made.products) == made
+
+    def test_a_baseline_without_factors_comes_back_too(self, models: Models) -> None:
+        made = replace(model(kind="baseline"), factors=np.zeros((3, 0), np.float32))
+        found = models.load(ONE, models.seal(ONE, 0, made, nowhere))
+        assert (found.kind, found.factors.shape) == ("baseline", (3, 0))
+
+    def test_nobody_can_write_into_a_loaded_model(self, models: Models) -> None:
+        found = models.load(ONE, models.seal(ONE, 0, model(), nowhere))
+        with pytest.raises(ValueError, match="read-only"):
+            found.factors[0, 0] = 1
+
+    def test_the_same_model_gives_the_same_bytes(self, models: Models, tmp_path: Path) -> None:
+        fortran = replace(model(), factors=np.asfortranarray(model().factors))
+        Models(tmp_path / "a", Disk()).seal(ONE, 0, model(), nowhere)
+        Models(tmp_path / "b", Disk()).seal(ONE, 0, fortran, nowhere)
+        for name in (FACTORS, REST, "MANIFEST.json"):
+            one, two = (tmp_path / home / ONE / "models/v000001" / name for home in "ab")
+            assert one.read_bytes() == two.read_bytes()
+
+    def test_numbers_grow_and_a_number_in_use_is_left_alone(self, models: Models) -> None:
+        assert models.seal(ONE, 0, model(0), nowhere) == 1
+        assert models.seal(ONE, 1, model(1), nowhere) == 2
+        assert models.seal(ONE, 1, model(2), lambda number: number == 2) == 3
+        assert models.seal(ONE, 2, model(3), nowhere) == 3
+        assert models.numbers(ONE) == [1, 2, 3]
+        assert [models.load(ONE, number).seed for number in (1, 2, 3)] == [0, 1, 3]
+
+    @pytest.mark.parametrize("name", [FACTORS, REST])
+    def test_a_changed_file_is_refused(self, models: Models, tmp_path: Path, name: str) -> None:
+        models.seal(ONE, 0, model(), nowhere)
+        path = tmp_path / ONE / "models/v000001" / name
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(Problem) as refused:
+            models.load(ONE, 1)
+        assert refused.value.code == "SEALED_BROKEN"
+
+    def test_a_missing_one_is_refused(self, models: Models) -> None:
+        with pytest.raises(Problem):
+            models.load(ONE, 7)
+
+    def test_no_pickle_is_ever_read(self, models: Models, tmp_path: Path) -> None:
+        evil = replace(model(), factors=np.array([[print]], object))
+        with pytest.raises(ValueError, match="allow_pickle"):
+            models.seal(ONE, 0, evil, nowhere)
+        assert models.numbers(ONE) == []
+
+    def test_another_tenants_model_copied_under_this_one_is_refused(
+        self, models: Models, tmp_path: Path
+    ) -> None:
+        models.seal(OTHER, 0, replace(model(), products=Ids(("theirs",) * 3)), nowhere)
+        shutil.copytree(tmp_path / OTHER, tmp_path / ONE)
+        with pytest.raises(Problem) as refused:
+            models.load(ONE, 1)
+        assert refused.value.code == "TENANT_MISMATCH"
+
+    def test_discard_removes_one_and_leaves_the_others(self, models: Models) -> None:
+        for number in range(3):
+            models.seal(ONE, number, model(number), nowhere)
+        models.discard(ONE, 2)
+        assert models.numbers(ONE) == [1, 3]
+        assert models.load(ONE, 3).seed == 2
+
+    def test_a_tenant_without_models_has_none(self, models: Models) -> None:
+        models.seal(OTHER, 0, model(), nowhere)
+        assert models.numbers(ONE) == []

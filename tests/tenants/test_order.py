@@ -1,0 +1,61 @@
+from datetime import timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schema.errors import Refused
+from schema.settings import AlsSettings, TenantSettings
+from tenants.order import settings_of, zone
+
+TEMPLATE = TenantSettings(als=AlsSettings(factors=48))
+
+
+class TestATimeZone:
+    @pytest.mark.parametrize("name", ["UTC", "Europe/Zurich", "Pacific/Apia", "Etc/GMT-14"])
+    def test_is_found_by_its_name(self, name: str) -> None:
+        assert zone(name).key == name
+
+    @pytest.mark.parametrize(
+        "name",
+        ["Mars/Olympus", "", "Europe", "/etc/passwd", "../UTC", "a\x00b", "é", "x" * 5000, "+02:00"],
+    )
+    def test_is_refused_under_any_other(self, name: str) -> None:
+        with pytest.raises(Refused, match="not a time zone") as told:
+            zone(name)
+
+        assert told.value.code == "TIMEZONE"
+        assert len(told.value.what) < 500
+
+    @given(name=st.text(max_size=30))
+    def test_is_found_or_refused_whatever_was_typed(self, name: str) -> None:
+        try:
+            assert zone(name).key == name
+        except Refused as refused:
+            assert refused.code == "TIMEZONE"
+
+    def test_is_more_than_an_offset(self) -> None:
+        assert zone("Europe/Zurich") != timezone(timedelta(hours=1))
+
+
+class TestAnOrder:
+    def test_without_choices_is_the_template(self) -> None:
+        assert settings_of(TEMPLATE, {}) == TEMPLATE
+
+    def test_has_its_own_choices_over_the_template(self) -> None:
+        ordered = settings_of(TEMPLATE, {"lists.length": 12})
+
+        assert ordered.lists.length == 12
+        assert ordered.als.factors == 48
+
+    def test_follows_the_template_where_it_chose_nothing(self) -> None:
+        other = TenantSettings(als=AlsSettings(factors=16))
+
+        assert settings_of(other, {"lists.length": 12}).als.factors == 16
+
+    def test_leaves_its_own_choices_as_they_were(self) -> None:
+        changes = {"lists.length": 12}
+
+        settings_of(TEMPLATE, changes)
+
+        assert changes == {"lists.length": 12}
