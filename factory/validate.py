@@ -17,17 +17,25 @@ from numpy.typing import NDArray
 
 from schema.errors import Refused
 from schema.names import Event
-from schema.tables import ID_MAX_BYTES, Column, Kind, Table
+from schema.tables import CONTROL, ID_MAX_BYTES, Column, Kind, Table
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 """Nothing a tenant sells from was sold before; an older time is a unit or format gone wrong."""
 
 SAMPLES = 5
 
+_CALENDAR_SECONDS = 200 * 366 * 86_400
+"""Two centuries around 1970: beyond it time zones and calendars cannot be asked."""
+
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s?(Z|[+-]\d{2}:?\d{2})?)?$"
 _ZONED = r"(Z|[T ].*[+-]\d{2}:?\d{2})$"
-_CONTROL = r"[\x00-\x1f\x7f]"
+
+
+def escaped(value: str | None) -> str:
+    """A value for a message: printable, at most 80 characters, nothing that could forge a line."""
+    return "" if value is None else ascii(value)[1:-1][:80]
+
 
 _FIX = {
     "ID_EMPTY": "send an id, or leave the row out",
@@ -157,13 +165,43 @@ def _text_or_native(rows: pa.Table, column: Column) -> pa.Array | None:
         values = pa.array([], values.type)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+    readable = _READABLE[column.kind]
+    if not (_is_text(values.type) or any(fits(values.type) for fits in readable)):
         raise Refused(
             f"column {column.name!r} has the type {values.type}",
-            "send plain text, numbers or times",
+            "send plain text, or numbers and times where the schema has them",
             code="PARQUET_UNSUPPORTED",
         )
-    return values
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise Refused(
+            f"column {column.name!r} holds bytes that are not UTF-8 text: {error}",
+            "write the file again",
+            code="TEXT_ENCODING",
+        ) from error
+    return values.cast(pa.string()) if _is_text(values.type) else values
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_string_view(kind)
+        or types.is_null(kind)
+    )
+
+
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+_READABLE: Mapping[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
+    Kind.ID: _NUMBERS,
+    Kind.TEXT: (*_NUMBERS, pa.types.is_boolean, pa.types.is_date),
+    Kind.NUMBER: _NUMBERS,
+    Kind.TIME: (pa.types.is_timestamp, pa.types.is_date, pa.types.is_integer),
+    Kind.CHOICE: (),
+}
+"""Types a column of each kind may have beside text."""
 
 
 class _Judge:
@@ -194,8 +232,10 @@ class _Judge:
         self._fault("REF_UNKNOWN", column, ~found & self.good, ids, what)
 
     def unique(self, column: Column, ids: pa.Array) -> None:
-        again = pd.Series(ids.to_pandas()).duplicated(keep="first").to_numpy()
-        self._fault("KEY_DUPLICATE", column, again & self.good, ids, f"{column.name} comes twice")
+        fitting = pd.Series(ids.to_pandas())[self.good]
+        again = np.zeros(len(ids), bool)
+        again[self.good] = fitting.duplicated(keep="first").to_numpy()
+        self._fault("KEY_DUPLICATE", column, again, ids, f"{column.name} comes twice")
 
     def quantity_sign(self, events: pa.Array, quantities: pa.Array) -> None:
         returns = _flags(pc.equal(events, Event.RETURN.value))
@@ -206,8 +246,8 @@ class _Judge:
 
     def quarantined(self) -> pa.Table:
         bad = np.flatnonzero(~self.good)
-        taken = self._rows.take(pa.array(bad))
-        columns = {name: taken[name].cast(pa.string()) for name in taken.column_names}
+        names = self._rows.column_names
+        columns = {name: _as_text(self._rows[name]).take(pa.array(bad)) for name in names}
         columns["_row"] = pa.chunked_array([pa.array(bad + 1)])
         columns["_code"] = pa.chunked_array([pa.array(self._codes[bad], pa.string())])
         return pa.table(columns)
@@ -225,7 +265,7 @@ class _Judge:
             self._fault("ID_EMPTY", column, empty, ids, f"{column.name} is empty")
         long = _flags(pc.greater(pc.binary_length(ids), ID_MAX_BYTES))
         self._fault("ID_TOO_LONG", column, long, ids, f"{column.name} is over {ID_MAX_BYTES} bytes")
-        control = _flags(pc.match_substring_regex(ids, _CONTROL))
+        control = _flags(pc.match_substring_regex(ids, CONTROL))
         what = f"{column.name} holds a control character"
         self._fault("ID_CONTROL_CHAR", column, control, ids, what)
         return ids
@@ -234,8 +274,8 @@ class _Judge:
         return _emptied(given.cast(pa.string()))
 
     def _number(self, column: Column, given: pa.Array) -> pa.Array:
-        if pa.types.is_string(given.type) or pa.types.is_large_string(given.type):
-            text = _emptied(given.cast(pa.string()))
+        if pa.types.is_string(given.type):
+            text = _emptied(given)
             word = _flags(pc.match_substring_regex(text, r"(?i)^\s*[+-]?(nan|inf(inity)?)\s*$"))
             shaped = _flags(pc.match_substring_regex(text, _NUMBER))
             wrong = ~shaped & ~word & _flags(pc.is_valid(text))
@@ -243,7 +283,7 @@ class _Judge:
             readable = pc.if_else(pa.array(shaped | word), pc.utf8_trim_whitespace(text), None)
             numbers = readable.cast(pa.float64())
         else:
-            numbers = given.cast(pa.float64())
+            numbers = given.cast(pa.float64(), safe=False)
         endless = _flags(pc.invert(pc.is_finite(numbers)))
         what = f"{column.name} is not a finite number"
         self._fault("VALUE_NOT_FINITE", column, endless, numbers, what)
@@ -274,17 +314,18 @@ class _Judge:
 
     def _time(self, column: Column, given: pa.Array) -> pa.Array:
         if pa.types.is_timestamp(given.type) or pa.types.is_date(given.type):
-            text, instants = given, self._native_times(given)
+            text = given
+            instants, far = self._native_times(given)
         else:
             text = _emptied(given.cast(pa.string()))
-            instants = self._parsed_times(text)
+            instants, far = self._parsed_times(text), np.zeros(len(text), bool)
         valid = _flags(pc.is_valid(text))
         if column.required:
             self._fault("VALUE_MISSING", column, ~valid, text, f"{column.name} is empty")
-        unread = valid & instants.isna().to_numpy()
+        unread = valid & instants.isna().to_numpy() & ~far
         self._fault("TIME_FORMAT", column, unread, text, f"{column.name} cannot be read as a time")
         latest = pd.Timestamp(self._now) + timedelta(days=1)
-        outside = ((instants < EARLIEST) | (instants > latest)).to_numpy()
+        outside = ((instants < EARLIEST) | (instants > latest)).to_numpy() | far
         what = f"{column.name} is before {EARLIEST.year} or more than a day in the future"
         self._fault("TIME_RANGE", column, outside, text, what)
         return pa.array(instants.dt.as_unit("us"), pa.timestamp("us", "UTC"))
@@ -303,11 +344,17 @@ class _Judge:
             instants[local] = self._in_zone(read)
         return instants
 
-    def _native_times(self, given: pa.Array) -> "pd.Series[pd.Timestamp]":
+    def _native_times(self, given: pa.Array) -> tuple["pd.Series[pd.Timestamp]", NDArray[np.bool_]]:
+        """Instants, and which rows lie so far off that no calendar holds them."""
         zoned = pa.types.is_timestamp(given.type) and given.type.tz is not None
-        kind = pa.timestamp("us", "UTC") if zoned else pa.timestamp("us")
-        times = pd.Series(given.cast(kind, safe=False).to_pandas())
-        return times if zoned else self._in_zone(times)
+        if pa.types.is_timestamp(given.type):
+            given = given.cast(pa.timestamp(given.type.unit))
+        wide = given.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+        far = _flags(pc.greater(pc.abs_checked(pc.fill_null(wide, 0)), _CALENDAR_SECONDS))
+        kept = pc.if_else(pa.array(far), pa.scalar(None, given.type), given)
+        times = pd.Series(kept.cast(pa.timestamp("us"), safe=False).to_pandas())
+        times = times.astype("datetime64[us]")
+        return (times.dt.tz_localize("UTC") if zoned else self._in_zone(times)), far
 
     def _in_zone(self, local: "pd.Series[pd.Timestamp]") -> "pd.Series[pd.Timestamp]":
         first = np.ones(len(local), bool)  # "ambiguous" True: summer time, the first occurrence
@@ -322,13 +369,22 @@ class _Judge:
             return
         shown = values.take(pa.array(where[:SAMPLES])).cast(pa.string()).to_pylist()
         samples = tuple(
-            (int(row) + 1, ascii(value)[1:81] if value is not None else "")
+            (int(row) + 1, escaped(value))
             for row, value in zip(where[:SAMPLES], shown, strict=True)
         )
         self.faults.append(Fault(code, column.name, what, len(where), samples))
         first = rows & self.good
         self._codes[first] = code
         self.good &= ~rows
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Any column as text, for a person to read and repair."""
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowException:
+        told = [None if value is None else str(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(told, pa.string())])
 
 
 def _flags(values: pa.Array, *, missing: bool = False) -> NDArray[np.bool_]:

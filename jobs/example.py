@@ -15,6 +15,7 @@ FIRST_DAY, LAST_DAY = date(2026, 1, 5), date(2026, 10, 31)
 _STYLES = ("Lager", "Ale", "Stout", "Wheat beer", "Cider", "Soft drink")
 _NAMES = ("Hill", "Brook", "Mill", "Stag", "Abbey", "Harbour", "Forge")
 _SIZES = ("bottle crate", "keg")
+_SEGMENTS, _REGIONS = ("pub", "hotel", "club"), ("north", "south")
 
 
 def write_example(folder: Path) -> list[Path]:
@@ -35,21 +36,19 @@ def write_example(folder: Path) -> list[Path]:
         for name in _NAMES
         for size in _SIZES
     ]
-    tables = {
-        "customers": [("customer_id", "name", "segment", "region")]
-        + [
-            (
-                pub,
-                f"Pub {pub[4:]}",
-                _pick(rng, ("pub", "hotel", "club")),
-                _pick(rng, ("north", "south")),
-            )
-            for pub in pubs
+    tables: dict[str, list[tuple[str, ...]]] = {
+        "customers": [
+            ("customer_id", "name", "segment", "region"),
+            *((pub, f"Pub {pub[4:]}", _pick(rng, _SEGMENTS), _pick(rng, _REGIONS)) for pub in pubs),
         ],
-        "products": [("product_id", "name", "category", "price")]
-        + [(*product, f"{18 + 7 * place % 60:.2f}") for place, product in enumerate(products)],
-        "interactions": [("customer_id", "product_id", "event", "quantity", "value", "occurred_at")]
-        + [line for pub in pubs for line in _orders(rng, pub, products)],
+        "products": [
+            ("product_id", "name", "category", "price"),
+            *((*product, f"{18 + 7 * n % 60:.2f}") for n, product in enumerate(products)),
+        ],
+        "interactions": [
+            ("customer_id", "product_id", "event", "quantity", "value", "occurred_at"),
+            *(line for pub in pubs for line in _orders(rng, pub, products)),
+        ],
     }
     paths = []
     disk = Disk()
@@ -72,7 +71,7 @@ def _orders(
     due = {
         name: FIRST_DAY + timedelta(days=int(rng.integers(0, days))) for name, days in pace.items()
     }
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for day in range((LAST_DAY - FIRST_DAY).days + 1):
         today = FIRST_DAY + timedelta(days=day)
         wanted = [name for name, when in due.items() if when <= today]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from factory.validate import Checked, Fault, check
+from factory.validate import Checked, Fault, check, escaped
 from schema.config import Intake
 from schema.errors import Refused, during
 from schema.names import Stage
@@ -108,7 +108,7 @@ def _with_ragged(found: Checked, ragged: list[tuple[int, str]]) -> Checked:
     """Count CSV lines of another shape than the header as read and quarantined."""
     if not ragged:
         return found
-    samples = tuple((line, ascii(text)[1:81]) for line, text in ragged[:5])
+    samples = tuple((line, escaped(text)) for line, text in ragged[:5])
     fault = Fault("CSV_SHAPE", "", "another number of fields than the header", len(ragged), samples)
     lines = pa.table(
         {
@@ -131,13 +131,16 @@ def _refuse_unusable(found: Checked, table: Table, limits: Intake, name: str) ->
     """Too many bad rows mean a broken export, not a few slips: nothing of it is taken."""
     codes = found.quarantined["_code"].to_pylist()
     unknown = codes.count("REF_UNKNOWN")
-    for bad, share in (
-        (len(codes) - unknown, limits.refuse_above_share),
-        (unknown, limits.refuse_unknown_above_share),
+    for bad, share, of_reference in (
+        (len(codes) - unknown, limits.refuse_above_share, False),
+        (unknown, limits.refuse_unknown_above_share, True),
     ):
         allowed = max(limits.refuse_above_rows, share * found.read)
-        if bad > allowed or len(codes) == found.read:
-            worst = max(found.faults, key=lambda fault: fault.count)
+        if bad > allowed or (bad and len(codes) == found.read):
+            worst = max(
+                (f for f in found.faults if (f.code == "REF_UNKNOWN") is of_reference),
+                key=lambda fault: fault.count,
+            )
             row, value = worst.samples[0]
             raise Refused(
                 f"{name}: {len(codes):,} of {found.read:,} {table.name} do not fit, most of them "

@@ -18,7 +18,7 @@ from jobs.data import Data, read_data
 from jobs.owner import alive, me
 from schema.config import Config
 from schema.dates import day_date, day_number
-from schema.errors import FactoryError, during
+from schema.errors import FactoryError, Problem, during
 from schema.names import Mode, Outcome, Stage, TenantId
 from schema.records import (
     Conclusion,
@@ -36,7 +36,7 @@ from schema.records import (
 from schema.settings import TenantSettings
 from storage.editions import Current
 from storage.stores import Stores
-from tenants.lifecycle import publishes, trains
+from tenants.lifecycle import publishes, stands, trains
 from tenants.order import settings_of, zone
 
 Clock = Callable[[], datetime]
@@ -70,7 +70,6 @@ def run_night(
         )
     if isinstance(lease, NightReport):
         return lease
-    settings = settings_of(config.template, tenant.changes)
 
     def conclude(conclusion: Conclusion) -> NightReport:
         with during(Stage.PUBLISH, name):
@@ -78,12 +77,12 @@ def run_night(
                 lease,
                 conclusion,
                 lambda edition: _point(stores, tenant, lease, edition, clock()),
-                allowed=lambda mode: conclusion.edition is None or publishes(mode, settings),
+                allowed=lambda mode: conclusion.edition is None or stands(tenant.mode, mode),
                 now=clock(),
             )
 
     try:
-        report = conclude(_work(stores, tenant, settings, night))
+        report = conclude(_work(stores, tenant, config.template, night))
     except FactoryError as error:
         if error.problem.code == "FENCED":
             raise
@@ -93,7 +92,10 @@ def run_night(
         what = f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
         report = conclude(_failed(what, "DEFECT"))
     if report.published:
-        prune(stores, config, tenant, clock())
+        try:
+            prune(stores, config, tenant, clock())
+        except (Problem, OSError) as error:  # the night is done; the next one tries again
+            log.warning("%s: old editions could not be removed: %s", name, error)
     return report
 
 
@@ -101,8 +103,11 @@ def _failed(because: str, code: str) -> Conclusion:
     return Conclusion(Outcome.FAILED, because, {"code": code})
 
 
-def _work(stores: Stores, tenant: Tenant, settings: TenantSettings, night: date) -> Conclusion:
-    if not publishes(tenant.mode, settings):
+def _work(stores: Stores, tenant: Tenant, template: TenantSettings, night: date) -> Conclusion:
+    with during(Stage.VALIDATE, tenant.tenant):
+        settings = settings_of(template, tenant.changes)
+    frozen_early = tenant.model is None and not trains(tenant.mode)
+    if frozen_early or not publishes(tenant.mode, settings):
         return _idle(tenant.mode)
     watch = _Watch(tenant.tenant)
     stores.editions.sweep(tenant.uid)

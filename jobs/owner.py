@@ -17,8 +17,9 @@ def alive(owner: str) -> bool:
     if host != socket.gethostname():
         return True
     try:
-        return _named(psutil.Process(int(pid))) == owner
-    except psutil.NoSuchProcess:
+        process = psutil.Process(int(pid))
+        return _named(process) == owner and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, ValueError):
         return False
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, YamlConfigSettingsSource
 from pydantic_settings import PydanticBaseSettingsSource as Source
 from pydantic_settings.exceptions import SettingsError
+from yaml import YAMLError
 
 from schema.errors import Refused
 from schema.settings import TenantSettings
@@ -112,6 +113,8 @@ def read_config() -> Config:
             "compare with the comments in config.yaml",
             code="CONFIG",
         ) from error
-    except SettingsError as error:
-        raise Refused(f"{file}: {error}", "correct the file", code="CONFIG") from error
+    except (SettingsError, YAMLError, ValueError, TypeError) as error:
+        raise Refused(
+            f"{file} cannot be read: {error}", "write it as config.yaml shows", code="CONFIG"
+        ) from error
     return config.model_copy(update={"home": config.home.absolute()})

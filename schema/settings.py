@@ -4,7 +4,7 @@ The fleet's defaults stand under ``template`` in config.yaml; a tenant's own cho
 the ledger and laid over them.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -12,14 +12,14 @@ from schema.errors import Refused
 from schema.names import Event
 
 
-class _Settings(BaseModel, extra="forbid", frozen=True):
+class _Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     pass
 
 
 class WindowSettings(_Settings):
     """How past, teach and judge are cut out of the history (factory/windows.py)."""
 
-    days: tuple[int, ...] = (7, 14, 28, 56, 91)
+    days: tuple[Annotated[int, Field(ge=1)], ...] = Field((7, 14, 28, 56, 91), min_length=1)
     """Lengths to choose from; the smallest that holds enough purchases is taken."""
     min_pairs: int = Field(200, ge=1)
     """Bought (customer, product) pairs a judge window must hold."""
@@ -84,9 +84,9 @@ class TenantSettings(_Settings):
     blend: BlendSettings = BlendSettings()
     gate: GateSettings = GateSettings()
     lists: ListSettings = ListSettings()
-    bought_events: tuple[Event, ...] = (Event.PURCHASE, Event.RATING)
+    bought_events: tuple[Event, ...] = Field((Event.PURCHASE, Event.RATING), min_length=1)
     """Events that count as "bought": what the model predicts."""
-    interest_weights: dict[Event, float] = {
+    interest_weights: dict[Event, Annotated[float, Field(gt=0, le=1)]] = {
         Event.VIEW: 0.05,
         Event.CLICK: 0.1,
         Event.ADD_TO_CART: 0.3,

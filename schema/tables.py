@@ -15,6 +15,10 @@ ID_MAX_BYTES = 128
 """Longest id in UTF-8; LMDB keys end at 511, and nobody reads longer ones aloud."""
 
 
+CONTROL = r"[\x00-\x1f\x7f]"
+"""Characters no id may hold: they forge lines and headers."""
+
+
 class Kind(StrEnum):
     """How a column's values are read and checked."""
 
@@ -36,6 +40,7 @@ class Column:
         least, most: inclusive range of a NUMBER, in ``unit``.
         default: what an absent or empty optional value becomes (None: stays unknown).
         points_to: the table whose key this id has to be found in.
+        whole: a NUMBER without a fraction.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Column:
     choices: tuple[str, ...] = ()
     default: str | float | None = None
     points_to: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +147,8 @@ FEEDBACK = Table(
         Column(
             "kind", Kind.CHOICE, "what became of it", required=True, choices=tuple(FeedbackKind)
         ),
-        Column("edition", Kind.NUMBER, "the edition shown", least=1, most=2**31),
-        Column("rank", Kind.NUMBER, "the place on the list", least=1, most=1000),
+        Column("edition", Kind.NUMBER, "the edition shown", least=1, most=2**31, whole=True),
+        Column("rank", Kind.NUMBER, "the place on the list", least=1, most=1000, whole=True),
         Column("quantity", Kind.NUMBER, "pieces bought", unit="pieces", least=0, most=1e7),
         Column("value", Kind.NUMBER, "money", unit="tenant's currency", least=0, most=1e12),
         Column("occurred_at", Kind.TIME, "when; empty means now", unit="UTC"),

@@ -1,9 +1,9 @@
 """The tenant's switches and its record: mode, nights, models, editions, rollback."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 
 from serving.bodies import (
     Because,
@@ -16,6 +16,8 @@ from serving.bodies import (
 from serving.deps import AllStores, Board, Caller, ForAdmin
 from storage.rollback import activate
 from storage.stores import Stores
+
+EditionNumber = Annotated[int, Path(gt=-(2**31), lt=2**31)]
 
 router = APIRouter(prefix="/tenants/{tenant}", tags=["tenant's admin"])
 
@@ -92,7 +94,12 @@ def editions(tenant: ForAdmin, stores: AllStores) -> list[EditionLine]:
 
 @router.post("/editions/{number}/activate", summary="Go back to an earlier edition")
 def activate_edition(
-    number: int, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores, request: Request
+    number: EditionNumber,
+    body: Because,
+    tenant: ForAdmin,
+    key: Caller,
+    stores: AllStores,
+    request: Request,
 ) -> EditionLine:
     """Serve this edition and its model from the next lookup on. The coming night trains and
     judges, but does not publish over it until the hold ends.

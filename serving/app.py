@@ -1,8 +1,9 @@
 """The application: routes, errors as problem documents, and what lives as long as the process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -61,10 +62,30 @@ def create_app(config: Config | None = None) -> FastAPI:
     app.add_exception_handler(FactoryError, _factory_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
+    document = app.openapi
+    app.openapi = lambda: _with_problems(document())  # type: ignore[method-assign]
     return app
 
 
-def _answer(status: int, code: str, detail: str, next_step: str) -> JSONResponse:
+def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """Say in the API's document that errors travel as problem documents."""
+    for route in document["paths"].values():
+        for operation in route.values():
+            for status, response in operation["responses"].items():
+                content = response.get("content", {})
+                if status != "503" and int(status) >= 400 and "application/json" in content:
+                    content["application/problem+json"] = content.pop("application/json")
+    return document
+
+
+def _answer(
+    status: int,
+    code: str,
+    detail: str,
+    next_step: str,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
     body = ProblemBody(
         type=f"urn:recfactory:problem:{code}",
         title=HTTPStatus(status).phrase,
@@ -73,7 +94,8 @@ def _answer(status: int, code: str, detail: str, next_step: str) -> JSONResponse
         detail=detail,
         next_step=next_step,
     )
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers = {"WWW-Authenticate": "Bearer"}
     return JSONResponse(
         body.model_dump(), status, headers=headers, media_type="application/problem+json"
     )
@@ -116,4 +138,10 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
         f"HTTP_{error.status_code}",
         str(error.detail),
         "compare with the documentation at /docs",
+        error.headers,
     )
+
+
+async def _defect(_: Request, error: Exception) -> JSONResponse:
+    """What nobody foresaw; the details go to the log, not to the caller."""
+    return _answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")

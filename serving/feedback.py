@@ -1,6 +1,7 @@
 """What became of recommendations, told by the salesperson's screen."""
 
 import hashlib
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter
 
 from schema.errors import Problem
 from schema.names import FeedbackKind
-from schema.tables import FEEDBACK, ID_MAX_BYTES, Column, Kind
+from schema.tables import CONTROL, FEEDBACK, ID_MAX_BYTES, Column, Kind
 from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult
 from serving.deps import AllStores, ForSeller, Sold
 from storage.feedback import CONFLICT
@@ -36,11 +37,12 @@ def feedback(
             row = _row(event, products, now)
         except Problem as problem:
             rows.append(None)
-            shown = event.get("event_id")
-            name = shown[:ID_MAX_BYTES] if isinstance(shown, str) else None
             results.append(
                 FeedbackResult(
-                    event_id=name, result="refused", code=problem.code, detail=str(problem)
+                    event_id=_shown(event.get("event_id")),
+                    result="refused",
+                    code=problem.code,
+                    detail=str(problem),
                 )
             )
         else:
@@ -57,6 +59,13 @@ def feedback(
         refused=count("refused"),
         results=results,
     )
+
+
+def _shown(event_id: object) -> str | None:
+    """An event id that was refused, as far as it can travel back."""
+    if not isinstance(event_id, str):
+        return None
+    return event_id.encode("utf-8", "replace").decode()[:ID_MAX_BYTES]
 
 
 def _result(result: FeedbackResult, outcome: str) -> FeedbackResult:
@@ -109,8 +118,14 @@ def _value(column: Column, value: Any) -> Any:
         raise Problem(f"{column.name} is none of {words}", "use one of them", code="VALUE_CHOICE")
     if column.kind is Kind.TIME:
         return _time(column, value)
-    size = len(value.encode("utf-8", "surrogatepass"))
-    if column.kind is Kind.ID and (not 1 <= size <= ID_MAX_BYTES or not value.isprintable()):
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise Problem(
+            f"{column.name} is no whole text: half a character", "send UTF-8", code="TEXT_ENCODING"
+        ) from error
+    unfit = not 1 <= size <= ID_MAX_BYTES or re.search(CONTROL, value)
+    if column.kind is Kind.ID and unfit:
         raise Problem(
             f"{column.name} is empty, longer than {ID_MAX_BYTES} bytes or holds control characters",
             "send the tenant's own id",
@@ -124,13 +139,14 @@ def _number(column: Column, value: Any) -> float:
     assert column.most is not None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Problem(f"{column.name} is not a number", "send a number", code="VALUE_TYPE")
-    if not column.least <= value <= column.most:
+    if not column.least <= value <= column.most or (column.whole and value != int(value)):
         raise Problem(
-            f"{column.name} is outside {column.least:g} to {column.most:g}",
+            f"{column.name} is no {'whole ' * column.whole}number "
+            f"from {column.least:g} to {column.most:g}",
             "correct it",
             code="VALUE_RANGE",
         )
-    return value
+    return int(value) if column.whole else value
 
 
 def _time(column: Column, value: str) -> datetime:

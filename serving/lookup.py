@@ -4,6 +4,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from schema.errors import NotThere
 from schema.names import Bought
@@ -12,11 +13,25 @@ from serving.deps import ForSeller, OpenShelf
 from tenants.answer import MOST, answer, ask
 from tenants.lifecycle import serves
 
+
+class _Any(Convertor[str]):
+    """A customer's id as it is: the tenant may have put slashes into it."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", _Any())
 router = APIRouter(tags=["lookup"])
 
 
 @router.get(
-    "/tenants/{tenant}/customers/{customer}/recs",
+    "/tenants/{tenant}/customers/{customer:any}/recs",
     response_model=Recommendations,
     summary="Show product recommendations",
 )

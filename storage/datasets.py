@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schema.errors import Problem
+from schema.errors import Problem, Refused
 from schema.tables import VERSION
 from storage import durable
 from storage.durable import Disk
@@ -53,8 +53,13 @@ class Datasets:
         path = self._folder(uid) / _DATASET
         if not path.exists():
             return None
-        body = orjson.loads(path.read_bytes())
-        return Dataset(body["customers"], body["products"], body["interactions"])
+        try:
+            body = orjson.loads(path.read_bytes())
+            return Dataset(body["customers"], body["products"], dict(body["interactions"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Problem(
+                f"{_DATASET} is damaged", "restore it, or import the data again", code="DATA_BROKEN"
+            ) from error
 
     def accept(
         self,
@@ -74,13 +79,12 @@ class Datasets:
         folder = self._folder(uid)
         durable.make_folders(self._disk, folder)
         with durable.locked(folder):
+            for place in (folder, *(folder / table for table in (*accepted, "quarantine"))):
+                durable.sweep(self._disk, place)
             before = self.of(uid) or Dataset("", "", {})
             names = {table: self._keep(folder / table, rows) for table, rows in accepted.items()}
             for table, rows in quarantined.items():
-                if len(rows):
-                    durable.make_folders(self._disk, folder / "quarantine")
-                    path = folder / "quarantine" / f"{batch}-{table}.parquet"
-                    durable.replace(self._disk, path, _parquet(rows))
+                self._quarantine(folder / "quarantine" / f"{batch}-{table}.parquet", rows)
             batches = dict(before.interactions)
             if "interactions" in names:
                 batches[batch] = names["interactions"]
@@ -117,7 +121,23 @@ class Datasets:
         if not files:
             raise _missing(table)
         # Paths, never file objects: PyArrow 26 may abort at exit after the latter.
-        return pa.concat_tables([pq.read_table(file) for file in files])
+        try:
+            return pa.concat_tables([pq.read_table(file) for file in files])
+        except (pa.ArrowException, OSError) as error:
+            raise Problem(
+                f"accepted {table} cannot be read: {str(error)[:200]}",
+                "restore the file, or import the data again",
+                code="DATA_BROKEN",
+            ) from error
+
+    def _quarantine(self, path: Path, rows: pa.Table) -> None:
+        """Keep rows that did not fit; a mended delivery leaves none behind."""
+        if len(rows):
+            durable.make_folders(self._disk, path.parent)
+            durable.replace(self._disk, path, _parquet(rows))
+        elif path.exists():
+            self._disk.remove_file(path)
+            self._disk.sync_folder(path.parent)
 
     def _keep(self, folder: Path, rows: pa.Table) -> str:
         durable.make_folders(self._disk, folder)
@@ -139,8 +159,8 @@ def _parquet(rows: pa.Table) -> bytes:
     return data
 
 
-def _missing(table: str) -> Problem:
-    return Problem(
+def _missing(table: str) -> Refused:
+    return Refused(
         f"no {table} were ever accepted",
         "run `recfactory data import TENANT --customers F --products F --interactions F`",
         code="DATA_MISSING",

@@ -91,6 +91,22 @@ def replace(disk: Disk, path: Path, data: bytes) -> None:
     disk.sync_folder(path.parent)
 
 
+def replace_or_restore(disk: Disk, path: Path, data: bytes) -> None:
+    """As ``replace``; after an error, what readers see is the old content again.
+
+    The swap itself may have happened and only its sync failed: then nobody knows what a power cut
+    would leave, and the caller is about to record a failure.
+    """
+    before = path.read_bytes() if path.exists() else None
+    try:
+        replace(disk, path, data)
+    except OSError:
+        if before is not None and path.read_bytes() != before:
+            with contextlib.suppress(OSError):  # a disk that is gone; the repeated night mends it
+                replace(disk, path, before)
+        raise
+
+
 def sealed(
     disk: Disk, folder: Path, facts: dict[str, object], writers: dict[str, Callable[[Path], None]]
 ) -> str:
@@ -111,6 +127,7 @@ def sealed(
         Problem: the goal exists with other content (``SEALED``): sealed folders never change.
     """
     make_folders(disk, folder.parent)
+    disk.sync_folder(folder.parent.parent)  # made by an attempt that died, its name may be lost
     stage = folder.with_name(f"{STAGE}{folder.name}-{secrets.token_hex(4)}")
     try:
         disk.make_folder(stage)
@@ -125,7 +142,8 @@ def sealed(
         disk.create(stage / MANIFEST, manifest)
         disk.sync_folder(stage)
         if folder.exists():
-            if _manifest_bytes(folder) == manifest:
+            if _holds(folder, manifest):
+                disk.sync_folder(folder.parent)  # whoever renamed it may have died before this
                 return hashlib.sha256(manifest).hexdigest()
             raise Problem(
                 f"{folder.name} exists with other content, and sealed folders never change",
@@ -189,11 +207,14 @@ def unsealed(folder: Path, manifest_sha256: str | None = None) -> dict[str, obje
         raise _broken(folder, "it has no manifest")
     if manifest_sha256 and hashlib.sha256(data).hexdigest() != manifest_sha256:
         raise _broken(folder, "its manifest is not the one that was published")
-    manifest: dict[str, object] = orjson.loads(data)
-    if manifest.get("format") != 1:
+    try:
+        manifest: dict[str, object] = orjson.loads(data)
+        known = manifest.get("format") == 1
+        files: dict[str, dict[str, object]] = manifest["files"] if known else {}  # type: ignore[assignment]
+    except (orjson.JSONDecodeError, AttributeError, KeyError) as error:
+        raise _broken(folder, "its manifest is damaged") from error
+    if not known:
         raise _broken(folder, f"its format {manifest.get('format')!r} is newer than this program")
-    files = manifest["files"]
-    assert isinstance(files, dict)
     for name, expected in files.items():
         path = folder / name
         if not path.exists() or path.stat().st_size != expected["bytes"]:
@@ -251,21 +272,29 @@ def secret(disk: Disk, path: Path) -> bytes:
     return bytes.fromhex(path.read_text())
 
 
+def _holds(folder: Path, manifest: bytes) -> bool:
+    """Whether a folder is, byte for byte, what was about to be sealed."""
+    try:
+        unsealed(folder, hashlib.sha256(manifest).hexdigest())
+    except Problem:
+        return False
+    return True
+
+
 def _manifest_bytes(folder: Path) -> bytes | None:
     path = folder / MANIFEST
     return path.read_bytes() if path.exists() else None
 
 
 def _remove(disk: Disk, folder: Path) -> None:
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), key=lambda path: path.name != MANIFEST):
         disk.remove_file(path)
     disk.remove_folder(folder)
 
 
 def _forget(stage: Path) -> None:
     """Best effort: what stays is swept by the next night."""
-    if stage.exists():
+    with contextlib.suppress(OSError):  # the error that brought us here is the one to tell
         for path in stage.iterdir():
             path.unlink(missing_ok=True)
         stage.rmdir()

@@ -100,7 +100,7 @@ class Editions:
         """
         folder = self._tenant(uid)
         with durable.locked(folder):
-            now = self.current(uid)
+            now = self._readable(uid)
             if now and now.fence > current.fence:
                 raise Problem(
                     f"edition {now.edition} was published under the newer token {now.fence}",
@@ -113,20 +113,33 @@ class Editions:
                 "fence": current.fence,
                 "published_at": current.published_at.isoformat(),
             }
-            durable.replace(self._disk, folder / "CURRENT", orjson.dumps(body))
+            durable.replace_or_restore(self._disk, folder / "CURRENT", orjson.dumps(body))
 
     def current(self, uid: str) -> Current | None:
         """What the tenant serves; None before its first publication."""
         try:
             body = orjson.loads((self._tenant(uid) / "CURRENT").read_bytes())
+            return Current(
+                body["edition"],
+                body["manifest_sha256"],
+                body["fence"],
+                datetime.fromisoformat(body["published_at"]),
+            )
         except FileNotFoundError:
             return None
-        return Current(
-            body["edition"],
-            body["manifest_sha256"],
-            body["fence"],
-            datetime.fromisoformat(body["published_at"]),
-        )
+        except (ValueError, KeyError, TypeError) as error:
+            raise Problem(
+                "the pointer CURRENT is damaged",
+                "go back to an edition with `recfactory edition activate TENANT N --why …`",
+                code="CURRENT_BROKEN",
+            ) from error
+
+    def _readable(self, uid: str) -> Current | None:
+        """As ``current``, but a damaged pointer counts as none: pointing anew is its repair."""
+        try:
+            return self.current(uid)
+        except Problem:
+            return None
 
     def stamp(self, uid: str) -> tuple[int, int, int] | None:
         """Changes whenever the pointer does; costs one system call."""

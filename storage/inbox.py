@@ -1,5 +1,9 @@
 """What tenants deliver: reading CSV and Parquet files, whole or not at all."""
 
+import codecs
+import csv
+import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +16,7 @@ from schema.errors import Refused
 from storage.durable import sha256
 
 _DELIMITERS = ",;\t"
+_HEADER_MOST = 1 << 16
 
 
 @dataclass(slots=True)
@@ -77,14 +82,30 @@ def _read_parquet(path: Path) -> Delivery:
 
 
 def _read_csv(path: Path) -> Delivery:
-    header, delimiter = _header(path)
+    _check_utf8(path)
+    delimiter, names = _header(path)
     delivery = Delivery(pa.table({}), sha256(path))
 
     def note(row: pc_csv.InvalidRow) -> str:
         delivery.ragged.append((row.number or 0, row.text[:80]))
         return "skip"
 
-    delivery.rows = pc_csv.read_csv(
+    try:
+        delivery.rows = _rows(path, delimiter, names, note)
+    except pa.ArrowInvalid as error:
+        if not names or "Empty CSV" not in str(error):
+            raise
+        delivery.rows = pa.table({name: pa.array([], pa.string()) for name in names})
+    if any(kind != pa.string() for kind in delivery.rows.schema.types):
+        # A column that was guessed would turn the id 007 into 7.
+        raise pa.ArrowInvalid("its header cannot be read")
+    return delivery
+
+
+def _rows(
+    path: Path, delimiter: str, names: list[str], note: Callable[[pc_csv.InvalidRow], str]
+) -> pa.Table:
+    return pc_csv.read_csv(
         path,
         # One thread: only then do skipped lines come with their number.
         read_options=pc_csv.ReadOptions(use_threads=False),
@@ -92,26 +113,46 @@ def _read_csv(path: Path) -> Delivery:
             delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
         ),
         convert_options=pc_csv.ConvertOptions(
-            column_types={name: pa.string() for name in header}, strings_can_be_null=False
+            column_types={name: pa.string() for name in names}, strings_can_be_null=False
         ),
     )
-    return delivery
 
 
-def _header(path: Path) -> tuple[list[str], str]:
+def _check_utf8(path: Path) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
     with path.open("rb") as file:
-        line = file.readline(1 << 16)
+        chunk = b" "
+        while chunk:
+            chunk = file.read(1 << 20)
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                line += error.object[: error.start].count(b"\n")
+                raise Refused(
+                    f"{path.name} is not UTF-8 text: byte 0x{error.object[error.start]:02X} "
+                    f"near line {line:,}",
+                    "export it as UTF-8",
+                    code="TEXT_ENCODING",
+                ) from error
+            line += chunk.count(b"\n")
+
+
+def _header(path: Path) -> tuple[str, list[str]]:
+    """The delimiter, and the column names, as the csv module reads the first line with content."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        start = file.read(_HEADER_MOST)
+    bare = re.sub(r'"[^"]*"', "", start).lstrip("\r\n")
+    first = re.split(r"[\r\n]", bare, maxsplit=1)[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    lines = csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)
     try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, str(error)) from error
-    delimiter = max(_DELIMITERS, key=text.count)
-    return [name.strip('"') for name in text.split(delimiter)], delimiter
+        return delimiter, next((line for line in lines if line), [])
+    except csv.Error as error:
+        raise pa.ArrowInvalid(f"its header cannot be read: {error}") from error
 
 
 def _unreadable(path: Path, why: str) -> Refused:
-    if "UTF8" in why or "UTF-8" in why or "utf-8" in why:
-        return Refused(f"{path.name} is not UTF-8 text", "export it as UTF-8", code="TEXT_ENCODING")
     return Refused(
         f"{path.name} cannot be read: {why[:160]}",
         "export it again; it may be cut short",

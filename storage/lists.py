@@ -47,9 +47,21 @@ class ListReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._environment = lmdb.open(
-            str(path), subdir=False, readonly=True, lock=False, readahead=False, max_spare_txns=8
-        )
+        try:
+            self._environment = lmdb.open(
+                str(path),
+                subdir=False,
+                readonly=True,
+                lock=False,
+                readahead=False,
+                max_spare_txns=8,
+            )
+        except lmdb.Error as error:
+            raise Problem(
+                f"{path.name} cannot be opened: {error}",
+                "keep the edition before it; repeat the night",
+                code="LISTS_SHORT",
+            ) from error
         info = self._environment.info()
         needed = (info["last_pgno"] + 1) * self._environment.stat()["psize"]
         if path.stat().st_size < needed:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from schema.errors import Problem
 from schema.records import Blend, Ids, Model
 from schema.settings import TenantSettings
 from storage import durable
@@ -53,7 +54,12 @@ class Models:
             Problem: missing or changed; the gate then keeps what is served.
         """
         folder = self._folder(uid, number)
-        durable.unsealed(folder)
+        if durable.unsealed(folder)["tenant_uid"] != uid:
+            raise Problem(
+                f"model {number} belongs to another tenant",
+                "restore this tenant's own files",
+                code="TENANT_MISMATCH",
+            )
         rest = orjson.loads((folder / REST).read_bytes())
         factors = np.load(folder / FACTORS, allow_pickle=False)
         factors.setflags(write=False)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome, TenantId
@@ -73,6 +73,13 @@ class Nights:
                 "lease_until": now + lease,
                 "attempts": row.attempts + 1 if row else 1,
                 "started_at": now,
+                "finished_at": None,
+                "outcome": None,
+                "because": None,
+                "published": None,
+                "edition": None,
+                "model": None,
+                "figures": None,
             }
             if row is None:
                 connection.execute(insert(NIGHTS).values(tenant=tenant, night=night, **values))
@@ -168,7 +175,14 @@ class Nights:
 
     def last_nights(self) -> dict[TenantId, NightReport]:
         """Every tenant's newest night; tenants without one are left out."""
-        query = select(NIGHTS).order_by(NIGHTS.c.tenant, NIGHTS.c.night)
+        newest = (
+            select(NIGHTS.c.tenant, func.max(NIGHTS.c.night).label("night"))
+            .group_by(NIGHTS.c.tenant)
+            .subquery()
+        )
+        query = select(NIGHTS).join(
+            newest, (NIGHTS.c.tenant == newest.c.tenant) & (NIGHTS.c.night == newest.c.night)
+        )
         return {TenantId(row.tenant): _report(row) for row in self._rows(query)}
 
     def models(self, tenant: TenantId) -> list[dict[str, Any]]:
@@ -181,11 +195,14 @@ class Nights:
 
     def taken(self, tenant: TenantId) -> tuple[int, int]:
         """The highest model and edition numbers on record; 0 where there is none."""
-        models, editions = self.models(tenant), self.editions(tenant)
-        return (
-            models[0]["model"] if models else 0,
-            editions[0]["edition"] if editions else 0,
-        )
+        with reading(self._engine) as connection:
+            highest = [
+                connection.execute(
+                    select(func.max(number)).where(table.c.tenant == tenant)
+                ).scalar()
+                for table, number in ((MODELS, MODELS.c.model), (EDITIONS, EDITIONS.c.edition))
+            ]
+        return highest[0] or 0, highest[1] or 0
 
     def _record(
         self,

@@ -128,7 +128,9 @@ def _reason(entry: Entry, products: Sequence[Product]) -> dict[str, Any]:
 
 def _reorder(entry: Entry) -> str:
     times = "once" if entry.times == 1 else f"{entry.times} times"
-    usual = f", usually every {_span(entry.every_days)}" if entry.times > 2 else ""
+    usual = (
+        f", usually every {_span(entry.every_days)}" if entry.times > 2 and entry.every_days else ""
+    )
     ago = "yesterday" if entry.days_ago == 1 else f"{_span(entry.days_ago)} ago"
     return f"Bought {times}{usual}, last {ago}"
 

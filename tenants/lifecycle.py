@@ -21,6 +21,15 @@ def publishes(mode: Mode, settings: TenantSettings) -> bool:
     return mode is Mode.ON or (mode is Mode.FREEZE and settings.frozen_lists == "rerank")
 
 
+def stands(began: Mode, now: Mode) -> bool:
+    """Whether the work of a night that began in one mode may be published in another.
+
+    Off and freeze win over a night that is already running, even where a frozen tenant's lists
+    are re-ranked: a model trained while it was on must not slip in.
+    """
+    return now is began or now is Mode.ON
+
+
 def serves(mode: Mode) -> bool:
     """Whether a lookup shows products."""
     return mode is not Mode.OFF

@@ -56,8 +56,10 @@ def _tenants_in(stores: Stores, config: Config, most: int) -> list[TenantId]:
     """Register and import what is not there yet."""
     folder = config.home / "demo"
     done = folder / f"{most}.done"
-    if done.exists():
-        return [TenantId(name) for name in done.read_text().split()]
+    known = {tenant.tenant for tenant in stores.ledger.tenants()}
+    kept = done.read_text().split() if done.exists() else []
+    if kept and known.issuperset(kept):
+        return [TenantId(name) for name in kept]
     out = console()
     with out.status("Reading The Complete Journey …"):
         made = write_demo(folder, most)

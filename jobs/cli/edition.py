@@ -1,11 +1,14 @@
 """Published lists: see them, go back to one."""
 
 from datetime import timedelta
+from typing import Any
 
 import click
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
 from schema.config import Config
+from schema.errors import Problem
+from schema.records import Tenant
 from storage.rollback import activate as go_back
 from storage.stores import Stores
 
@@ -25,13 +28,7 @@ def list_editions(stores: Stores, config: Config, tenant: str, json: bool) -> No
     Example: recfactory edition list acme
     """
     known = stores.ledger.tenant(tenant)
-    current = stores.editions.current(known.uid)
-    served = current.edition if current else None
-    kept = set(stores.editions.numbers(known.uid))
-    rows = [
-        {**row, "current": row["edition"] == served, "on_disk": row["edition"] in kept}
-        for row in stores.nights.editions(known.tenant)
-    ]
+    rows = _listed(stores, known)
     if json:
         print_json(rows)
         return
@@ -54,14 +51,14 @@ def activate(stores: Stores, config: Config, tenant: str, number: int, why: str)
     Example: recfactory edition activate acme 30 --why "odd lists since yesterday"
     """
     known = stores.ledger.tenant(tenant)
-    before = stores.editions.current(known.uid)
+    served = [row["edition"] for row in _listed(stores, known) if row["current"]]
     hold = timedelta(hours=config.publishing.hold_hours)
     go_back(stores, known, number, hold=hold, by=actor(), why=why, now=now())
-    was = before.edition if before else 0
     click.echo(
-        f"{tenant}: edition {was} -> {number}, held for {config.publishing.hold_hours:g} hours. "
-        f"Undo: recfactory edition activate {tenant} {was} --why …"
+        f"{tenant}: serves edition {number}, held for {config.publishing.hold_hours:g} hours."
     )
+    if served:
+        click.echo(f"Undo: recfactory edition activate {tenant} {served[0]} --why …")
 
 
 @edition.command()
@@ -75,3 +72,18 @@ def release(stores: Stores, config: Config, tenant: str) -> None:
     known = stores.ledger.tenant(tenant)
     stores.ledger.release(known.tenant, by=actor(), at=now())
     click.echo(f"{tenant}: released; the next night publishes again.")
+
+
+def _listed(stores: Stores, tenant: Tenant) -> list[dict[str, Any]]:
+    """Every edition, whether it is served and still on disk; a damaged pointer serves none."""
+    try:
+        current = stores.editions.current(tenant.uid)
+    except Problem as problem:
+        click.echo(f"{tenant.tenant}: {problem}", err=True)
+        current = None
+    served = current.edition if current else None
+    kept = set(stores.editions.numbers(tenant.uid))
+    return [
+        {**row, "current": row["edition"] == served, "on_disk": row["edition"] in kept}
+        for row in stores.nights.editions(tenant.tenant)
+    ]

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,8 +27,8 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    yield {
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "RECFACTORY_HOME": str(tmp_path / "home"),
         "RECFACTORY_SERVING__PORT": str(free_port()),
@@ -79,7 +78,7 @@ def test_make_run_serves_real_tenants_and_its_curl_line_answers(
 
 def main_job(environment: dict[str, str]) -> str:
     """Run `make run` until it serves, ask as it says, stop it; returns what it printed."""
-    job = subprocess.Popen(
+    with subprocess.Popen(
         ["make", "run"],
         cwd=ROOT,
         env=environment,
@@ -87,23 +86,22 @@ def main_job(environment: dict[str, str]) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
-    assert job.stdout is not None
-    printed = ""
-    try:
+    ) as job:
+        assert job.stdout is not None
+        printed = ""
         for line in job.stdout:
             printed += line
             if "Stop with Ctrl-C" in line:
                 break
-        command = re.search(r"curl .*?(?= \| python3)", printed, re.DOTALL)
-        assert command, printed[-2000:]
-        answer = subprocess.run(["bash", "-c", command[0]], capture_output=True, text=True)
-        assert answer.stdout.count('"rank"') == 10, answer.stdout + printed[-2000:]
-        assert "times, " in answer.stdout
-    finally:
-        os.killpg(job.pid, signal.SIGINT)
-        rest = job.stdout.read()
-        job.wait(30)
+        try:
+            command = re.search(r"curl .*?(?= \| python3)", printed, re.DOTALL)
+            assert command, printed[-2000:]
+            answer = subprocess.run(["bash", "-c", command[0]], capture_output=True, text=True)
+            assert answer.stdout.count('"rank"') == 10, answer.stdout + printed[-2000:]
+            assert "times, " in answer.stdout
+        finally:
+            os.killpg(job.pid, signal.SIGINT)
+            rest = job.stdout.read()
     assert "Traceback" not in rest
     assert "Stopped." in rest
     return printed
@@ -124,18 +122,19 @@ def assert_evaluation(folder: Path, environment: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_schedule_starts_and_stops(environment: dict[str, str]) -> None:
     """`recfactory schedule` runs until it is stopped, and ends without a fuss."""
-    clock = subprocess.Popen(
+    with subprocess.Popen(
         [Path(sys.prefix) / "bin" / "recfactory", "schedule"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert clock.stdout is not None
-    assert "local midnight" in clock.stdout.readline()
-    clock.send_signal(signal.SIGINT)
-    assert "Traceback" not in clock.stdout.read()
-    assert clock.wait(30) == 130
+    ) as clock:
+        assert clock.stdout is not None
+        assert "local midnight" in clock.stdout.readline()
+        clock.send_signal(signal.SIGINT)
+        rest = clock.stdout.read()
+    assert "Traceback" not in rest
+    assert clock.returncode == 130
 
 
 def inline_commands() -> list[str]:

@@ -21,6 +21,8 @@ from typing import Literal
 from storage.durable import Disk
 
 POINTER = "CURRENT"
+STRAYS = (".stage-", ".trash-", ".tmp-")
+"""How the names of what an interrupted write leaves behind begin."""
 
 
 class Killed(BaseException):
@@ -30,7 +32,7 @@ class Killed(BaseException):
 def plain(path: Path) -> str:
     """A path's name without its random part: ".stage-e000002-1f2e3d4c" -> ".stage-e000002"."""
     name = path.name
-    return name.rpartition("-")[0] if name.startswith((".stage-", ".trash-", ".tmp-")) else name
+    return name.rpartition("-")[0] if name.startswith(STRAYS) else name
 
 
 class FaultyDisk(Disk):

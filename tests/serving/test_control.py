@@ -1,0 +1,195 @@
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from schema.errors import NotThere
+from schema.names import Mode, Role
+from schema.records import Control
+from serving.control import Denied, Switchboard
+from storage.ledger import Ledger
+from storage.stores import Stores
+from tests.serving.morning import until
+from tests.world import ACME, BETA, World
+
+
+class MoodyLedger(Ledger):
+    """Goes away when told to, and counts how often it was read whole."""
+
+    def __init__(self, stores: Stores) -> None:
+        super().__init__(stores.engine)
+        self.away = False
+        self.read = 0
+
+    def revision(self) -> int:
+        if self.away:
+            raise OSError("the ledger is away")
+        return super().revision()
+
+    def control(self) -> Control:
+        self.read += 1
+        return super().control()
+
+
+@pytest.fixture
+def world(empty_world: World) -> World:
+    """acme and beta, registered."""
+    for name in (ACME, BETA):
+        empty_world.add(name)
+    return empty_world
+
+
+@pytest.fixture
+def ledger(world: World) -> MoodyLedger:
+    return MoodyLedger(world.stores)
+
+
+@pytest.fixture
+def board(world: World, ledger: MoodyLedger) -> Switchboard:
+    """Not started: it is refreshed by hand."""
+    return Switchboard(ledger, world.stores.pepper, 0.01)
+
+
+@pytest.fixture
+def running(board: Switchboard) -> Iterator[Switchboard]:
+    board.start()
+    yield board
+    board.stop()
+
+
+def modes(board: Switchboard) -> dict[str, str]:
+    return {tenant.tenant: tenant.mode.value for tenant in board.tenants}
+
+
+class TestASwitchboard:
+    def test_knows_every_tenant_from_the_start(self, board: Switchboard) -> None:
+        assert modes(board) == {"acme": "on", "beta": "on"}
+
+    def test_notices_a_change_when_it_is_refreshed(self, world: World, board: Switchboard) -> None:
+        world.switch(ACME, Mode.FREEZE)
+        assert modes(board)["acme"] == "on"
+
+        board.refresh()
+
+        assert modes(board) == {"acme": "freeze", "beta": "on"}
+
+    def test_reads_the_ledger_whole_only_when_it_has_changed(
+        self, world: World, ledger: MoodyLedger, board: Switchboard
+    ) -> None:
+        for _ in range(5):
+            board.refresh()
+        assert ledger.read == 1
+
+        world.switch(ACME, Mode.OFF)
+        for _ in range(5):
+            board.refresh()
+
+        assert ledger.read == 2
+
+    def test_notices_new_tenants_and_keys(self, world: World, board: Switchboard) -> None:
+        secret = world.key(ACME)
+        with pytest.raises(Denied):
+            board.key(secret)
+
+        board.refresh()
+
+        assert board.key(secret).tenant == ACME
+
+    def test_notices_changes_by_itself_while_it_runs(
+        self, world: World, running: Switchboard
+    ) -> None:
+        world.switch(BETA, Mode.OFF)
+
+        until(lambda: modes(running)["beta"] == "off")
+
+    def test_goes_on_with_what_it_knew_while_the_ledger_is_away(
+        self,
+        world: World,
+        ledger: MoodyLedger,
+        running: Switchboard,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        with caplog.at_level(logging.WARNING):
+            ledger.away = True
+            until(lambda: len(caplog.records) > 0)
+            world.switch(ACME, Mode.OFF)
+
+            assert modes(running)["acme"] == "on"
+
+            ledger.away = False
+            until(lambda: modes(running)["acme"] == "off")
+
+        told = [record.getMessage() for record in caplog.records]
+        assert told == [
+            "the ledger cannot be read (the ledger is away); the last known state answers"
+        ]
+
+    def test_ends_its_thread_when_it_is_stopped(self, board: Switchboard) -> None:
+        board.start()
+        board.stop()
+
+        assert not board._thread.is_alive()
+
+
+class TestWhoAsks:
+    @pytest.mark.parametrize(
+        "presented", [None, "", "rf_", "rf_x.y", "Bearer rf_x.y", "rf_\ud800.\ud800"]
+    )
+    def test_has_to_have_a_key(self, presented: str | None, board: Switchboard) -> None:
+        with pytest.raises(Denied) as told:
+            board.key(presented)
+
+        assert (told.value.status, told.value.code) == (401, "NO_KEY")
+
+    def test_may_leave_spaces_around_it(self, world: World, board: Switchboard) -> None:
+        secret = world.key(ACME)
+        board.refresh()
+
+        assert board.key(f"  {secret} ").tenant == ACME
+
+    def test_is_denied_once_the_key_is_revoked(self, world: World, board: Switchboard) -> None:
+        secret = world.key(ACME)
+        board.refresh()
+        key = board.key(secret)
+
+        world.stores.ledger.revoke_key(key.key_id, by="test", at=datetime.now(UTC))
+        board.refresh()
+
+        with pytest.raises(Denied):
+            board.key(secret)
+
+
+class TestATenant:
+    def test_is_shown_to_its_own_keys(self, world: World, board: Switchboard) -> None:
+        secret = world.key(ACME, Role.ADMIN)
+        board.refresh()
+        key = board.key(secret)
+
+        assert board.tenant("acme", key, Role.SELLER).tenant == ACME
+        assert board.tenant("acme", key, Role.ADMIN).tenant == ACME
+
+    def test_is_not_there_for_others_in_the_same_words_as_one_that_does_not_exist(
+        self, world: World, board: Switchboard
+    ) -> None:
+        secret = world.key(ACME, Role.ADMIN)
+        board.refresh()
+        key = board.key(secret)
+
+        told = []
+        for name in ("beta", "nobody"):
+            with pytest.raises(NotThere) as problem:
+                board.tenant(name, key, Role.SELLER)
+            told.append(problem.value.args)
+
+        assert told[0] == told[1]
+
+    def test_is_closed_to_a_role_that_may_less(self, world: World, board: Switchboard) -> None:
+        secret = world.key(ACME, Role.SELLER)
+        board.refresh()
+        key = board.key(secret)
+
+        with pytest.raises(Denied) as told:
+            board.tenant("acme", key, Role.ADMIN)
+
+        assert (told.value.status, told.value.code) == (403, "ROLE")

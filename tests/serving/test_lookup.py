@@ -1,0 +1,193 @@
+import pytest
+
+from schema.names import Bought, Mode, Role
+from serving.bodies import Recommendations
+from tests.serving.morning import Keys, Night, Served, ids, problem, serving
+from tests.world import ACME, BETA, World, tables
+
+
+class TestALookup:
+    def test_shows_the_customers_own_list(self, served: Served) -> None:
+        body = served.recs("C-0001")
+
+        assert (body["tenant"], body["customer"]) == ("acme", "C-0001")
+        assert (body["mode"], body["source"]) == ("on", "personal")
+        assert (body["edition"], body["published_at"]) == (1, "2026-04-01T00:05:00Z")
+        assert len(ids(body)) == 10
+
+    def test_fits_the_documented_shape_to_the_letter(self, served: Served) -> None:
+        body = served.recs("C-0001")
+
+        parsed = Recommendations.model_validate(body)
+        assert set(body) == set(Recommendations.model_fields)
+        assert parsed.model_dump(mode="json") == body
+
+    def test_knows_the_taste_that_was_planted(self, served: Served) -> None:
+        for customer, category in (("C-0001", "odd"), ("C-0002", "even")):
+            first = served.recs(customer)["recommendations"][:5]
+            assert {line["category"] for line in first} == {category}
+
+    def test_comes_best_first(self, served: Served) -> None:
+        lines = served.recs("C-0001", limit=50)["recommendations"]
+
+        chances = [line["probability"] for line in lines]
+        assert chances == sorted(chances, reverse=True)
+        assert all(0 <= chance <= 1 for chance in chances)
+        assert len(set(ids({"recommendations": lines}))) == len(lines)
+
+    def test_is_the_same_every_time(self, served: Served) -> None:
+        assert served.recs("C-0001") == served.recs("C-0001")
+
+    @pytest.mark.parametrize("limit", [1, 7, 24])
+    def test_holds_as_many_products_as_were_asked_for(self, limit: int, served: Served) -> None:
+        assert len(ids(served.recs("C-0001", limit=limit))) == limit
+
+    def test_may_leave_out_what_was_bought_or_show_nothing_else(self, served: Served) -> None:
+        new = served.recs("C-0001", bought=Bought.EXCLUDE.value)["recommendations"]
+        old = served.recs("C-0001", bought=Bought.ONLY.value)["recommendations"]
+
+        assert new
+        assert old
+        assert not any(line["bought_before"] for line in new)
+        assert all(line["bought_before"] for line in old)
+
+    def test_is_open_to_admins_and_operators_too(self, served: Served) -> None:
+        path = "/customers/C-0001/recs"
+
+        bodies = [served.ask("GET", path, role=role).json() for role in Role]
+
+        assert bodies == [served.recs("C-0001")] * 3
+
+    def test_of_a_customer_whose_id_holds_a_slash_finds_their_own_list(
+        self, empty_world: World
+    ) -> None:
+        empty_world.add(ACME)
+        made = tables(ACME)
+        for table in ("customers", "interactions"):
+            names = [name.replace("C-", "K/") for name in made[table]["customer_id"].to_pylist()]
+            place = made[table].schema.get_field_index("customer_id")
+            made[table] = made[table].set_column(place, "customer_id", [names])
+        empty_world.import_(ACME, made)
+        empty_world.night(ACME)
+
+        with serving(empty_world, {(ACME, Role.SELLER): empty_world.key(ACME)}) as served:
+            body = served.recs("K%2F0001")
+
+        assert (body["customer"], body["source"]) == ("K/0001", "personal")
+
+
+class TestAStranger:
+    def test_gets_the_popular_list_marked_so(self, served: Served) -> None:
+        body = served.recs("never-seen")
+
+        assert (body["customer"], body["source"]) == ("never-seen", "popular")
+        assert len(ids(body)) == 10
+        assert {line["reason"]["kind"] for line in body["recommendations"]} == {"popular"}
+
+    def test_gets_the_same_as_any_other(self, served: Served) -> None:
+        assert ids(served.recs("never-seen")) == ids(served.recs("c-0001"))
+
+    def test_is_a_customer_of_another_tenant(self, morning: World, night: Night) -> None:
+        more = tables(BETA, customers=61)
+        morning.import_(BETA, more)
+        morning.night(BETA, morning.stores.nights.nights(BETA)[0].night.replace(day=2))
+
+        with serving(morning, night.keys) as served:
+            assert served.recs("C-0060", BETA)["source"] == "personal"
+            assert served.recs("C-0060", ACME)["source"] == "popular"
+
+
+class TestTwoTenants:
+    def test_never_see_each_others_products(self, served: Served) -> None:
+        for mine, other in ((ACME, BETA), (BETA, ACME)):
+            for customer in [*(f"C-{n:04}" for n in range(60)), "stranger"]:
+                for bought in Bought:
+                    found = served.ask(
+                        "GET",
+                        f"/customers/{customer}/recs",
+                        mine,
+                        params={"limit": 50, "bought": bought.value},
+                    )
+                    assert other.encode() not in found.content
+                    assert mine.encode() in found.content
+
+    def test_have_the_same_customer_with_another_list(self, served: Served) -> None:
+        assert ids(served.recs("C-0001", ACME)) != ids(served.recs("C-0001", BETA))
+
+
+class TestAWrongQuestion:
+    @pytest.mark.parametrize("limit", [-1, 0, 51, 10**40])
+    def test_for_too_many_or_too_few_is_refused(self, limit: int, served: Served) -> None:
+        found = served.ask("GET", "/customers/C-0001/recs", params={"limit": limit})
+
+        problem(found, 422, "LIMIT")
+
+    @pytest.mark.parametrize("limit", ["ten", "", "1.5", "0x1"])
+    def test_for_no_number_is_refused(self, limit: str, served: Served) -> None:
+        found = served.ask("GET", "/customers/C-0001/recs", params={"limit": limit})
+
+        assert "limit" in problem(found, 422, "INVALID")["detail"]
+
+    @pytest.mark.parametrize("word", ["", "yes", "EXCLUDE", "x" * 5000])
+    def test_with_an_unknown_word_is_refused(self, word: str, served: Served) -> None:
+        found = served.ask("GET", "/customers/C-0001/recs", params={"bought": word})
+
+        assert len(problem(found, 422, "BOUGHT")["detail"]) < 300
+
+
+class TestATenant:
+    def test_that_is_off_shows_nothing(self, morning: World, night: Night) -> None:
+        morning.switch(ACME, Mode.OFF)
+
+        with serving(morning, night.keys) as served:
+            body = served.recs("C-0001")
+
+        assert body == {
+            "tenant": "acme",
+            "customer": "C-0001",
+            "mode": "off",
+            "source": None,
+            "edition": None,
+            "model": None,
+            "published_at": None,
+            "recommendations": [],
+        }
+
+    def test_that_is_off_still_refuses_a_wrong_question(self, morning: World, night: Night) -> None:
+        morning.switch(ACME, Mode.OFF)
+
+        with serving(morning, night.keys) as served:
+            found = served.ask("GET", "/customers/C-0001/recs", params={"limit": 0})
+
+        problem(found, 422, "LIMIT")
+
+    def test_that_is_frozen_shows_its_edition(self, morning: World, night: Night) -> None:
+        with serving(morning, night.keys) as served:
+            before = served.recs("C-0001")
+        morning.switch(ACME, Mode.FREEZE)
+
+        with serving(morning, night.keys) as served:
+            assert served.recs("C-0001") == {**before, "mode": "freeze"}
+
+    def test_that_had_no_night_yet_says_so(self, world: World) -> None:
+        with serving(world, {(ACME, Role.SELLER): world.key(ACME)}) as served:
+            found = served.ask("GET", "/customers/C-0001/recs", role=Role.SELLER)
+
+        problem(found, 404, "NO_EDITION")
+
+    def test_is_shown_while_the_other_has_nothing(self, world: World) -> None:
+        world.night(ACME)
+        keys: Keys = {(name, Role.SELLER): world.key(name) for name in (ACME, BETA)}
+
+        with serving(world, keys) as served:
+            assert len(ids(served.recs("C-0001", ACME))) == 10
+            found = served.ask("GET", "/customers/C-0001/recs", BETA, role=Role.SELLER)
+
+        problem(found, 404, "NO_EDITION")
+
+
+def test_the_test_world_has_products_that_carry_their_tenants_name(world: World) -> None:
+    """Or the search for a foreign tag above would find nothing, whatever was wrong."""
+    for name in (ACME, BETA):
+        products = world.stores.datasets.read(world.tenant(name).uid, "products")
+        assert all(f"{name}-" in product for product in products["product_id"].to_pylist())

@@ -1,0 +1,152 @@
+"""Tenants, modes, keys and the audit trail."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from schema.errors import NotThere, Refused
+from schema.names import Mode, Role, TenantId
+from tests.world import ACME, BETA, NOW, World
+
+
+@pytest.fixture
+def two(empty_world: World) -> World:
+    """acme and beta, without data."""
+    empty_world.add(ACME, "Europe/Zurich")
+    empty_world.add(BETA)
+    return empty_world
+
+
+class TestTenants:
+    def test_a_new_tenant_is_on_with_the_templates_settings_and_no_model(self, two: World) -> None:
+        tenant = two.tenant(ACME)
+        assert (tenant.mode, tenant.changes, tenant.model) == (Mode.ON, {}, None)
+        assert (tenant.timezone, tenant.held_until) == ("Europe/Zurich", None)
+
+    def test_a_name_is_given_once(self, two: World) -> None:
+        with pytest.raises(Refused) as refused:
+            two.stores.ledger.register(ACME, "t-x", "Another", "UTC", by="test", at=NOW)
+        assert refused.value.code == "TENANT_EXISTS"
+        assert two.tenant(ACME).title == "acme Ltd"
+
+    def test_a_folder_is_given_once(self, two: World) -> None:
+        uid = two.tenant(ACME).uid
+        with pytest.raises(Refused):
+            two.stores.ledger.register(TenantId("new"), uid, "New", "UTC", by="test", at=NOW)
+
+    def test_an_unknown_one_is_not_there(self, two: World) -> None:
+        with pytest.raises(NotThere) as told:
+            two.stores.ledger.tenant("nobody")
+        assert told.value.code == "NO_TENANT"
+
+    def test_all_of_them_by_name(self, two: World) -> None:
+        assert [tenant.tenant for tenant in two.stores.ledger.tenants()] == [ACME, BETA]
+
+
+class TestMode:
+    def test_a_switch_says_what_it_was_and_is_kept(self, two: World) -> None:
+        ledger = two.stores.ledger
+        was = ledger.change_mode(ACME, Mode.FREEZE, by="ann", why="stocktaking", at=NOW)
+        assert was == (Mode.ON, Mode.FREEZE)
+        assert two.tenant(ACME).mode is Mode.FREEZE
+
+    def test_the_other_tenant_keeps_its_own(self, two: World) -> None:
+        two.switch(ACME, Mode.OFF)
+        assert two.tenant(BETA).mode is Mode.ON
+
+    def test_an_unknown_tenant_cannot_be_switched(self, two: World) -> None:
+        with pytest.raises(NotThere):
+            two.switch(TenantId("nobody"), Mode.OFF)
+
+
+class TestSettings:
+    def test_changes_are_kept_and_the_other_tenant_has_none(self, two: World) -> None:
+        two.stores.ledger.change_settings(ACME, {"als.factors": 64}, by="ann", at=NOW)
+        assert two.tenant(ACME).changes == {"als.factors": 64}
+        assert two.tenant(BETA).changes == {}
+
+
+class TestKeys:
+    def test_a_key_comes_back_whole_without_its_secret(self, two: World) -> None:
+        secret = two.key(ACME, Role.ADMIN)
+        (key,) = two.stores.ledger.keys(ACME)
+        assert (key.tenant, key.role, key.revoked_at) == (ACME, Role.ADMIN, None)
+        assert secret.partition(".")[2] not in repr(key)
+
+    def test_a_tenants_keys_are_its_own_and_an_operators_belong_to_none(self, two: World) -> None:
+        for tenant, role in ((ACME, Role.SELLER), (BETA, Role.SELLER), (None, Role.OPERATOR)):
+            two.key(tenant, role)
+        ledger = two.stores.ledger
+        assert [key.tenant for key in ledger.keys(ACME)] == [ACME]
+        assert {key.tenant for key in ledger.keys(None)} == {ACME, BETA, None}
+
+    def test_a_revoked_key_says_since_when(self, two: World) -> None:
+        two.key(ACME)
+        (key,) = two.stores.ledger.keys(ACME)
+        two.stores.ledger.revoke_key(key.key_id, by="ann", at=NOW)
+        assert two.stores.ledger.keys(ACME)[0].revoked_at == NOW
+
+    def test_an_unknown_key_is_not_there(self, two: World) -> None:
+        with pytest.raises(NotThere) as told:
+            two.stores.ledger.revoke_key("404", by="ann", at=NOW)
+        assert told.value.code == "NO_KEY"
+
+    def test_a_key_of_an_unknown_tenant_is_not_made(self, two: World) -> None:
+        with pytest.raises(NotThere):
+            two.key(TenantId("nobody"))
+
+
+class TestAudit:
+    def test_every_act_is_noted_with_who_when_and_why_newest_first(self, two: World) -> None:
+        later = NOW + timedelta(hours=1)
+        two.stores.ledger.change_mode(ACME, Mode.OFF, by="ann", why="moving", at=later)
+        newest, first = two.stores.ledger.audit(ACME)
+        assert first["act"] == "register"
+        assert newest == {
+            "at": later,
+            "actor": "ann",
+            "act": "mode",
+            "detail": {"was": "on", "mode": "off", "why": "moving"},
+        }
+
+    def test_a_tenant_sees_only_what_was_done_to_it(self, two: World) -> None:
+        two.switch(BETA, Mode.OFF)
+        assert [line["act"] for line in two.stores.ledger.audit(ACME)] == ["register"]
+
+    def test_what_was_refused_is_not_noted(self, two: World) -> None:
+        before = len(two.stores.ledger.audit(ACME))
+        with pytest.raises(Refused):
+            two.stores.ledger.register(ACME, "t-x", "Another", "UTC", by="test", at=NOW)
+        assert len(two.stores.ledger.audit(ACME)) == before
+
+
+class TestRevision:
+    def test_grows_with_everything_serving_has_to_notice(self, two: World) -> None:
+        ledger = two.stores.ledger
+        seen = [ledger.revision()]
+        for change in (
+            lambda: two.switch(ACME, Mode.FREEZE),
+            lambda: two.key(ACME),
+            lambda: ledger.revoke_key(ledger.keys(ACME)[0].key_id, by="ann", at=NOW),
+            lambda: ledger.change_settings(ACME, {"seed": 1}, by="ann", at=NOW),
+            lambda: two.add(TenantId("gamma")),
+        ):
+            change()
+            seen.append(ledger.revision())
+        assert seen == sorted(set(seen))
+
+    def test_control_is_of_one_moment(self, two: World) -> None:
+        two.key(ACME)
+        control = two.stores.ledger.control()
+        assert control.revision == two.stores.ledger.revision()
+        assert set(control.tenants) == {ACME, BETA}
+        assert [key.tenant for key in control.keys.values()] == [ACME]
+
+
+class TestInstants:
+    def test_come_back_aware_and_in_utc_whatever_zone_they_came_in(self, two: World) -> None:
+        local = datetime(2026, 4, 1, 2, tzinfo=UTC).astimezone()
+        two.stores.ledger.change_mode(ACME, Mode.OFF, by="ann", why="", at=local)
+        at = two.stores.ledger.audit(ACME)[0]["at"]
+        assert at == local
+        assert at.utcoffset() == timedelta(0)

@@ -1,0 +1,302 @@
+"""Who may run a night, and what comes of it: lease, fence, modes, hold."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from schema.errors import NotThere, Problem, Refused
+from schema.names import Mode, Outcome
+from schema.records import Conclusion, Lease, NewEdition, NewModel, NightReport
+from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World
+
+LEASE = timedelta(minutes=30)
+HOLD = timedelta(hours=24)
+
+
+@pytest.fixture
+def two(empty_world: World) -> World:
+    """acme and beta, without data."""
+    empty_world.add(ACME)
+    empty_world.add(BETA)
+    return empty_world
+
+
+def begin(
+    world: World,
+    night: date = NIGHT,
+    *,
+    tenant: Any = ACME,
+    owner: str = "me",
+    alive: bool = True,
+    now: datetime = NOW,
+) -> Lease | NightReport:
+    return world.stores.nights.begin(
+        tenant, night, owner=owner, alive=lambda _: alive, now=now, lease=LEASE
+    )
+
+
+def lease_of(world: World, night: date = NIGHT, **how: Any) -> Lease:
+    lease = begin(world, night, **how)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def came_to(edition: int = 1, model: int = 1) -> Conclusion:
+    return Conclusion(
+        Outcome.PROMOTED,
+        "the challenger's error is lower",
+        {"lists": 3},
+        (NewModel(model, "als", NIGHT, Outcome.PROMOTED, "better"),),
+        model,
+        NewEdition(edition, model, 3, "5ha"),
+    )
+
+
+class Pointer:
+    """What was served, in order."""
+
+    def __init__(self) -> None:
+        self.served: list[int] = []
+
+    def __call__(self, edition: NewEdition) -> None:
+        self.served.append(edition.number)
+
+    def back(self, row: Any, fence: int) -> None:
+        self.served.append(row.edition)
+
+
+def conclude(
+    world: World,
+    lease: Lease,
+    conclusion: Conclusion | None = None,
+    *,
+    point: Callable[[NewEdition], None] | None = None,
+    now: datetime = NOW,
+) -> NightReport:
+    return world.stores.nights.conclude(
+        lease,
+        conclusion or came_to(),
+        point or Pointer(),
+        allowed=lambda mode: mode is Mode.ON,
+        now=now,
+    )
+
+
+def activate(world: World, number: int, point: Pointer, now: datetime = NOW) -> None:
+    world.stores.nights.activate(
+        ACME, number, point.back, hold=HOLD, by="ann", why="odd lists", now=now
+    )
+
+
+class TestBegin:
+    def test_gives_a_lease_whose_fence_only_grows(self, two: World) -> None:
+        first = lease_of(two)
+        conclude(two, first)
+        assert lease_of(two, NEXT_NIGHT).fence > first.fence
+
+    def test_a_night_that_is_done_gives_its_report_and_no_second_lease(self, two: World) -> None:
+        done = conclude(two, lease_of(two))
+        assert begin(two) == done
+
+    def test_is_refused_while_its_owner_lives(self, two: World) -> None:
+        lease_of(two, owner="host:1:1")
+        with pytest.raises(Problem) as refused:
+            begin(two)
+        assert refused.value.code == "NIGHT_RUNNING"
+        assert "host:1:1" in refused.value.what
+
+    def test_is_taken_over_when_its_owner_is_dead(self, two: World) -> None:
+        first = lease_of(two)
+        assert lease_of(two, alive=False).fence > first.fence
+
+    def test_is_taken_over_when_its_lease_is_over_though_its_owner_lives(self, two: World) -> None:
+        first = lease_of(two)
+        assert lease_of(two, now=NOW + LEASE).fence > first.fence
+
+    def test_the_one_it_was_taken_from_may_not_publish_any_more(self, two: World) -> None:
+        first, point = lease_of(two), Pointer()
+        second = lease_of(two, alive=False)
+        with pytest.raises(Problem) as refused:
+            conclude(two, first, point=point)
+        assert refused.value.code == "FENCED"
+        assert point.served == []
+        assert conclude(two, second, point=point).published
+        assert point.served == [1]
+
+    def test_a_failed_night_may_run_again(self, two: World) -> None:
+        conclude(two, lease_of(two), Conclusion(Outcome.FAILED, "no space", {}))
+        assert conclude(two, lease_of(two)).outcome is Outcome.PROMOTED
+
+    def test_a_failed_night_that_runs_again_is_running_and_not_finished(self, two: World) -> None:
+        conclude(two, lease_of(two), Conclusion(Outcome.FAILED, "no space", {}))
+        lease_of(two)
+        (report,) = two.stores.nights.nights(ACME)
+        assert (report.state, report.outcome, report.finished_at) == ("running", None, None)
+
+    def test_a_night_before_a_published_one_is_refused(self, two: World) -> None:
+        conclude(two, lease_of(two, NEXT_NIGHT))
+        with pytest.raises(Refused) as refused:
+            begin(two, NIGHT)
+        assert refused.value.code == "NIGHT_PAST"
+
+    def test_a_night_before_a_failed_one_is_not(self, two: World) -> None:
+        lease = lease_of(two, NEXT_NIGHT)
+        conclude(two, lease, Conclusion(Outcome.FAILED, "no space", {}))
+        assert lease_of(two, NIGHT)
+
+    def test_one_tenants_lease_and_past_do_not_bind_the_other(self, two: World) -> None:
+        conclude(two, lease_of(two, NEXT_NIGHT))
+        lease_of(two, NEXT_NIGHT + timedelta(days=1))
+        assert lease_of(two, NIGHT, tenant=BETA)
+
+    def test_an_unknown_tenant_has_no_nights(self, two: World) -> None:
+        with pytest.raises(NotThere):
+            begin(two, tenant="nobody")
+
+
+class TestConclude:
+    def test_publishes_and_records_everything_in_one_breath(self, two: World) -> None:
+        point = Pointer()
+        report = conclude(two, lease_of(two), came_to(edition=7, model=3), point=point)
+        assert point.served == [7]
+        assert (report.edition, report.model, report.published) == (7, 3, True)
+        assert (report.state, report.finished_at) == ("done", NOW)
+        assert report.figures == {"lists": 3}
+        assert two.tenant(ACME).model == 3
+        nights = two.stores.nights
+        assert nights.taken(ACME) == (3, 7)
+        assert [row["because"] for row in nights.models(ACME)] == ["better"]
+        assert [row["manifest_sha256"] for row in nights.editions(ACME)] == ["5ha"]
+
+    def test_records_nothing_where_the_pointer_could_not_be_swapped(self, two: World) -> None:
+        def full(edition: NewEdition) -> None:
+            raise OSError("no space")
+
+        with pytest.raises(OSError, match="no space"):
+            conclude(two, lease_of(two), point=full)
+        assert two.stores.nights.taken(ACME) == (0, 0)
+        assert two.tenant(ACME).model is None
+        assert two.stores.nights.nights(ACME)[0].state == "running"
+
+    @pytest.mark.parametrize(
+        ("mode", "outcome"), [(Mode.OFF, Outcome.OFF), (Mode.FREEZE, Outcome.FROZEN)]
+    )
+    def test_a_switch_made_meanwhile_withdraws_the_publication(
+        self, two: World, mode: Mode, outcome: Outcome
+    ) -> None:
+        lease, point = lease_of(two), Pointer()
+        two.switch(ACME, mode)
+        report = conclude(two, lease, point=point)
+        assert (report.outcome, report.published, report.edition) == (outcome, False, None)
+        assert point.served == []
+        assert two.tenant(ACME).model is None
+        assert two.stores.nights.taken(ACME) == (0, 0)
+
+    def test_a_withdrawn_night_runs_once_the_mode_allows_it_again(self, two: World) -> None:
+        lease = lease_of(two)
+        two.switch(ACME, Mode.OFF)
+        report = conclude(two, lease)
+        assert begin(two) == report
+        two.switch(ACME, Mode.ON)
+        assert conclude(two, lease_of(two)).published
+
+    def test_a_rollback_made_meanwhile_fences_it(self, two: World) -> None:
+        point = Pointer()
+        conclude(two, lease_of(two), point=point)
+        lease = lease_of(two, NEXT_NIGHT)
+        activate(two, 1, point)
+        with pytest.raises(Problem) as refused:
+            conclude(two, lease, came_to(edition=2, model=2), point=point)
+        assert refused.value.code == "FENCED"
+        assert point.served == [1, 1]
+        assert two.tenant(ACME).model == 1
+
+    def test_the_other_tenant_is_not_touched(self, two: World) -> None:
+        conclude(two, lease_of(two))
+        assert two.tenant(BETA).model is None
+        assert two.stores.nights.nights(BETA) == []
+        assert two.stores.nights.editions(BETA) == two.stores.nights.models(BETA) == []
+        assert list(two.stores.nights.last_nights()) == [ACME]
+
+
+class TestHold:
+    def test_while_a_rollback_holds_nothing_is_published_but_the_verdict_stands(
+        self, two: World
+    ) -> None:
+        point = Pointer()
+        conclude(two, lease_of(two), point=point)
+        activate(two, 1, point)
+        soon = NOW + HOLD - timedelta(seconds=1)
+        report = conclude(
+            two, lease_of(two, NEXT_NIGHT, now=soon), came_to(2, 2), point=point, now=soon
+        )
+        assert (report.outcome, report.published) == (Outcome.PROMOTED, False)
+        assert point.served == [1, 1]
+
+    def test_it_ends_by_itself(self, two: World) -> None:
+        point = Pointer()
+        conclude(two, lease_of(two), point=point)
+        activate(two, 1, point)
+        later = NOW + HOLD
+        report = conclude(
+            two, lease_of(two, NEXT_NIGHT, now=later), came_to(2, 2), point=point, now=later
+        )
+        assert report.published
+        assert point.served == [1, 1, 2]
+
+    def test_it_ends_when_released(self, two: World) -> None:
+        point = Pointer()
+        conclude(two, lease_of(two), point=point)
+        activate(two, 1, point)
+        two.stores.ledger.release(ACME, by="ann", at=NOW)
+        assert conclude(two, lease_of(two, NEXT_NIGHT), came_to(2, 2), point=point).published
+
+
+class TestActivate:
+    def test_puts_the_editions_model_in_force_and_notes_why(self, two: World) -> None:
+        point = Pointer()
+        conclude(two, lease_of(two), came_to(1, 1))
+        conclude(two, lease_of(two, NEXT_NIGHT), came_to(2, 2))
+        activate(two, 1, point)
+        assert two.tenant(ACME).model == 1
+        assert two.tenant(ACME).held_until == NOW + HOLD
+        line = two.stores.ledger.audit(ACME)[0]
+        assert (line["act"], line["actor"]) == ("activate", "ann")
+        assert line["detail"] == {"edition": 1, "model": 1, "why": "odd lists"}
+
+    def test_an_unknown_edition_is_not_there(self, two: World) -> None:
+        conclude(two, lease_of(two))
+        with pytest.raises(NotThere) as told:
+            activate(two, 9, Pointer())
+        assert told.value.code == "NO_EDITION"
+        assert two.tenant(ACME).held_until is None
+
+    def test_another_tenants_edition_is_not_there_either(self, two: World) -> None:
+        conclude(two, lease_of(two, tenant=BETA))
+        with pytest.raises(NotThere):
+            activate(two, 1, Pointer())
+
+    def test_an_edition_that_cannot_be_served_changes_nothing(self, two: World) -> None:
+        conclude(two, lease_of(two), came_to(1, 1))
+        conclude(two, lease_of(two, NEXT_NIGHT), came_to(2, 2))
+
+        class Damaged(Pointer):
+            def back(self, row: Any, fence: int) -> None:
+                raise Problem("its bytes have changed", "repeat the night")
+
+        with pytest.raises(Problem, match="bytes have changed"):
+            activate(two, 1, Damaged())
+        assert two.tenant(ACME).model == 2
+        assert two.tenant(ACME).held_until is None
+
+
+class TestReports:
+    def test_newest_first_and_no_more_than_asked_for(self, two: World) -> None:
+        for day in range(3):
+            conclude(two, lease_of(two, NIGHT + timedelta(days=day)), came_to(day + 1, day + 1))
+        nights = two.stores.nights.nights(ACME, limit=2)
+        assert [report.night.day for report in nights] == [3, 2]
+        assert two.stores.nights.last_nights()[ACME].night.day == 3
+        assert [row["edition"] for row in two.stores.nights.editions(ACME)] == [3, 2, 1]
