@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import NewType
 
-from schema.errors import Problem
+from schema.errors import Refused
 
 TenantId = NewType("TenantId", str)
 """A tenant's name as it appears in paths and logs; never a folder name on disk."""
@@ -19,10 +19,10 @@ def tenant_id(text: str) -> TenantId:
     """Read a tenant's name: 1 to 63 of a-z, 0-9 and "-", not starting with "-".
 
     Raises:
-        Problem: anything else. One spelling only, so that no two names look alike.
+        Refused: anything else. One spelling only, so that no two names look alike.
     """
     if not _TENANT.match(text):
-        raise Problem(
+        raise Refused(
             f"{text[:80]!r} cannot be a tenant's name",
             "use 1 to 63 lower-case letters, digits and hyphens, starting with a letter or digit",
             code="TENANT_NAME",

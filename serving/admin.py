@@ -74,7 +74,7 @@ def models(tenant: ForAdmin, stores: AllStores) -> list[ModelLine]:
             night=row["night"],
             kind=row["kind"],
             trained_through=row["trained_through"],
-            verdict=row["outcome"],
+            verdict=row["verdict"],
             because=row["because"],
             in_force=row["model"] == in_force,
         )

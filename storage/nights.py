@@ -187,7 +187,8 @@ class Nights:
 
     def models(self, tenant: TenantId) -> list[dict[str, Any]]:
         """A tenant's models, newest first, with the verdict each got."""
-        return self._listed(MODELS, tenant, MODELS.c.model)
+        rows = self._listed(MODELS, tenant, MODELS.c.model)
+        return [{**row, "verdict": row.pop("outcome")} for row in rows]
 
     def editions(self, tenant: TenantId) -> list[dict[str, Any]]:
         """A tenant's editions, newest first."""

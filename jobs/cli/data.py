@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
+from jobs.cli.door import as_json, day, now, print_json, table, with_stores
 from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
@@ -16,7 +16,10 @@ _file = click.Path(path_type=Path, dir_okay=False)
 
 @click.group()
 def data() -> None:
-    """Import a tenant's files, and see what became of them."""
+    """Import a tenant's files, and see what became of them.
+
+    Example: recfactory data show acme
+    """
 
 
 @data.command(name="import")
@@ -134,7 +137,7 @@ def _print(report: ImportReport) -> None:
         table("Quarantined", columns, faults)
     for found in report.tables:
         if found.ignored:
-            console().print(f"{found.table}: ignored columns {', '.join(found.ignored)}")
+            click.echo(f"{found.table}: ignored columns {', '.join(found.ignored)}")
 
 
 def _samples(samples: tuple[tuple[int, str], ...]) -> str:

@@ -114,7 +114,8 @@ def _demo_key(stores: Stores, tenant: TenantId) -> str:
 
 def _serve(config: Config, tenant: TenantId, key: str) -> None:
     """Serve in this process, and say how to ask once it answers."""
-    address = f"http://{config.serving.host}:{config.serving.port}"
+    host = f"[{config.serving.host}]" if ":" in config.serving.host else config.serving.host
+    address = f"http://{host}:{config.serving.port}"
     threading.Thread(target=_announce, args=(address, tenant, key), daemon=True).start()
     run_server(config)
 

@@ -34,9 +34,9 @@ def doctor(stores: Stores, config: Config, json: bool) -> None:
 
 
 def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:
-    current = stores.editions.current(tenant.uid)
     found = {"what": tenant.tenant, "state": "ok", "detail": "nothing published yet"}
     try:
+        current = stores.editions.current(tenant.uid)
         if tenant.model is not None:
             stores.models.load(tenant.uid, tenant.model)
         if current is not None:

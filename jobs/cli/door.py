@@ -10,6 +10,7 @@ import click
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from schema.config import Config, read_config
 from storage.stores import Stores, open_stores
@@ -55,12 +56,13 @@ def print_json(value: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; a column whose name ends with ">" is aligned right."""
-    grid = Table(title=title, title_justify="left", header_style="bold")
+    grid = Table(title=Text(title), title_justify="left", header_style="bold")
     for column in columns:
         right = column.endswith(">")
         grid.add_column(column.rstrip(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*("" if cell is None else str(cell) for cell in row))
+        # Text, not markup: a product's name is shown as it is.
+        grid.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     console().print(grid)
 
 

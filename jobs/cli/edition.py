@@ -15,7 +15,10 @@ from storage.stores import Stores
 
 @click.group()
 def edition() -> None:
-    """Published lists: list, go back to one, release the hold."""
+    """Published lists: list, go back to one, release the hold.
+
+    Example: recfactory edition list acme
+    """
 
 
 @edition.command(name="list")
@@ -42,7 +45,7 @@ def list_editions(stores: Stores, config: Config, tenant: str, json: bool) -> No
 
 @edition.command()
 @click.argument("tenant")
-@click.argument("number", type=int)
+@click.argument("number", type=click.IntRange(1, 2**31 - 1))
 @click.option("--why", required=True, metavar="SENTENCE", help="Kept in the audit trail.")
 @with_stores
 def activate(stores: Stores, config: Config, tenant: str, number: int, why: str) -> None:

@@ -14,7 +14,10 @@ from tenants.access import make_key
 
 @click.group()
 def key() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list and revoke API keys.
+
+    Example: recfactory key list acme
+    """
 
 
 @key.command()
@@ -26,7 +29,7 @@ def key() -> None:
     show_default=True,
 )
 @click.option("--label", default="", help="Whose it is or what it is for.")
-@click.option("--days", type=int, help="Ends after so many days.")
+@click.option("--days", type=click.IntRange(1, 3650), help="Ends after so many days.")
 @as_json
 @with_stores
 def create(

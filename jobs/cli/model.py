@@ -10,7 +10,10 @@ from storage.stores import Stores
 
 @click.group()
 def model() -> None:
-    """The models of a tenant, and the verdict each got."""
+    """The models of a tenant, and the verdict each got.
+
+    Example: recfactory model list acme
+    """
 
 
 @model.command(name="list")
@@ -28,7 +31,7 @@ def list_models(stores: Stores, config: Config, tenant: str, json: bool) -> None
         print_json([{**row, "in_force": row["model"] == known.model} for row in rows])
         return
     lines = [
-        [row["model"], row["night"], row["kind"], row["outcome"], "in force" if row["model"] == known.model else "", row["because"]]
+        [row["model"], row["night"], row["kind"], row["verdict"], "in force" if row["model"] == known.model else "", row["because"]]
         for row in rows
     ]  # fmt: skip
     table(f"Models of {tenant}", ["model>", "night", "kind", "verdict", "", "because"], lines)
@@ -45,7 +48,7 @@ def show(stores: Stores, config: Config, tenant: str, number: int | None, json: 
     Example: recfactory model show acme 12
     """
     known = stores.ledger.tenant(tenant)
-    number = number or known.model
+    number = known.model if number is None else number
     rows = [row for row in stores.nights.models(known.tenant) if row["model"] == number]
     if not rows:
         raise NotThere(

@@ -91,8 +91,8 @@ def why(stores: Stores, config: Config, tenant: str, json: bool) -> None:
     )
     out.print(f"[bold]{known.tenant}[/bold] is {known.mode} and {served}.")
     for report in reports:
-        out.print(f"  {report.night}  {_word(report):10} {report.because}", highlight=False)
-    out.print(f"Next: {body['next']}")
+        out.print(f"  {report.night}  {_word(report):10} {report.because}", markup=False)
+    out.print(f"Next: {body['next']}", markup=False)
 
 
 def run_with_progress(

@@ -32,6 +32,7 @@ def recs(
     Example: recfactory recs acme C-1042 --bought exclude
     """
     known = stores.ledger.tenant(tenant)
+    customer = customer.encode("utf-8", "replace").decode()  # a shell may hand over any bytes
     asked = ask(limit, bought)
     current = stores.editions.current(known.uid)
     if not serves(known.mode):

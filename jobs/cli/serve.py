@@ -29,7 +29,8 @@ def refuse_taken_port(config: Config) -> None:
         Refused: another program listens there (``PORT_TAKEN``).
     """
     host, port = config.serving.host, config.serving.port
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

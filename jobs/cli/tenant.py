@@ -17,7 +17,10 @@ from tenants.order import settings_of, zone
 
 @click.group()
 def tenant() -> None:
-    """Register tenants, see them, and say what the factory does for them."""
+    """Register tenants, see them, and say what the factory does for them.
+
+    Example: recfactory tenant list
+    """
 
 
 @tenant.command()

@@ -175,9 +175,7 @@ class TestEveryCommand:
             assert name in shown
             assert summary[:30] in shown
 
-    @pytest.mark.parametrize(
-        "words", [["--help"], ["recs", "--help"], ["tenant", "--help"], ["serve", "--help"]]
-    )
+    @pytest.mark.parametrize("words", [["--help"], ["recs", "--help"]])
     def test_explains_itself_without_waiting_for_heavy_libraries(
         self, words: list[str], tmp_path: Path
     ) -> None:

@@ -183,7 +183,6 @@ class TestTheTwoDoors:
         [
             ("C-0001", "", ()),
             ("C-0002", "?limit=24&bought=exclude", ("--limit", "24", "--bought", "exclude")),
-            ("C-0003", "?bought=only&limit=3", ("--limit", "3", "--bought", "only")),
             ("nobody we know", "", ()),
         ],
     )

@@ -23,7 +23,22 @@ def morning(night: Night, tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def served(morning: World, night: Night) -> Iterator[Served]:
+def own(morning: World, night: Night) -> Iterator[Served]:
     """The same, with an application that serves it."""
     with serving(morning, night.keys) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def house(night: Night, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One application for all tests that leave no trace."""
+    world = night.world(tmp_path_factory.mktemp("house"))
+    with serving(world, night.keys) as made:
+        yield made
+    world.stores.engine.dispose()
+
+
+@pytest.fixture
+def served(own: Served) -> Served:
+    """A test's own, unless its file says that it leaves no trace."""
+    return own

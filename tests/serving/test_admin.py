@@ -93,11 +93,11 @@ class TestTheSwitch:
             None,
         ],
     )
-    def test_is_left_alone_by_a_letter_that_does_not_fit(self, body: Any, served: Served) -> None:
-        problem(served.ask("PUT", "/mode", json=body), 422, "INVALID")
+    def test_is_left_alone_by_a_letter_that_does_not_fit(self, body: Any, house: Served) -> None:
+        problem(house.ask("PUT", "/mode", json=body), 422, "INVALID")
 
-        assert served.recs("C-0001")["mode"] == "on"
-        assert served.world.tenant(ACME).mode is Mode.ON
+        assert house.recs("C-0001")["mode"] == "on"
+        assert house.world.tenant(ACME).mode is Mode.ON
 
 
 class TestTheNights:
@@ -204,26 +204,26 @@ class TestGoingBack:
         assert rolled.world.tenant(BETA).held_until is None
         assert served_edition(rolled, BETA) == 1
 
-    def test_to_an_edition_nobody_made_is_refused(self, served: Served) -> None:
-        problem(served.ask("POST", "/editions/2/activate", json={"why": "x"}), 404, "NO_EDITION")
+    def test_to_an_edition_nobody_made_is_refused(self, house: Served) -> None:
+        problem(house.ask("POST", "/editions/2/activate", json={"why": "x"}), 404, "NO_EDITION")
 
-        assert served.world.tenant(ACME).held_until is None
+        assert house.world.tenant(ACME).held_until is None
 
     @pytest.mark.parametrize("number", [-1, 0, 2**31, 2**63, 10**40])
-    def test_to_a_number_no_edition_can_have_is_refused(self, number: int, served: Served) -> None:
-        found = served.ask("POST", f"/editions/{number}/activate", json={"why": "x"})
+    def test_to_a_number_no_edition_can_have_is_refused(self, number: int, house: Served) -> None:
+        found = house.ask("POST", f"/editions/{number}/activate", json={"why": "x"})
 
         assert found.status_code in (404, 422), found.text
 
     @pytest.mark.parametrize("number", ["one", "1.5", "%00"])
-    def test_to_what_is_no_number_is_refused(self, number: str, served: Served) -> None:
-        found = served.ask("POST", f"/editions/{number}/activate", json={"why": "x"})
+    def test_to_what_is_no_number_is_refused(self, number: str, house: Served) -> None:
+        found = house.ask("POST", f"/editions/{number}/activate", json={"why": "x"})
 
         problem(found, 422, "INVALID")
 
     @pytest.mark.parametrize("body", [{}, {"why": ""}, {"why": "x", "hold": 1}, None])
-    def test_without_a_reason_is_refused(self, body: Any, served: Served) -> None:
-        problem(served.ask("POST", "/editions/1/activate", json=body), 422, "INVALID")
+    def test_without_a_reason_is_refused(self, body: Any, house: Served) -> None:
+        problem(house.ask("POST", "/editions/1/activate", json=body), 422, "INVALID")
 
     def test_to_a_damaged_edition_is_refused_and_what_is_served_stays(self, served: Served) -> None:
         served.world.night(ACME, NEXT_NIGHT)

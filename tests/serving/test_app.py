@@ -87,29 +87,29 @@ class TestTheDocument:
         for name, operation in operations(document):
             assert ("security" in operation) == ("{tenant}" in name), name
 
-    def test_and_its_page_are_served(self, served: Served) -> None:
-        assert served.client.get("/openapi.json").status_code == 200
-        assert "text/html" in served.client.get("/docs").headers["content-type"]
+    def test_and_its_page_are_served(self, house: Served) -> None:
+        assert house.client.get("/openapi.json").status_code == 200
+        assert "text/html" in house.client.get("/docs").headers["content-type"]
 
-    def test_has_a_page_that_needs_no_other_server(self, served: Served) -> None:
-        page = served.client.get("/docs").text
+    def test_has_a_page_that_needs_no_other_server(self, house: Served) -> None:
+        page = house.client.get("/docs").text
 
         assert "https://" not in page.replace("https://recfactory", "")
 
 
 class TestAnAddressThatIsNone:
     @pytest.mark.parametrize("path", ["/", "/tenants", "/tenants/acme", "/tenants/acme/x", "/v2"])
-    def test_is_a_problem_document_too(self, path: str, served: Served) -> None:
-        problem(served.client.get(path), 404, "HTTP_404")
+    def test_is_a_problem_document_too(self, path: str, house: Served) -> None:
+        problem(house.client.get(path), 404, "HTTP_404")
 
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
         [("DELETE", "/tenants/acme/mode", {"GET", "PUT"}), ("POST", "/health/live", {"GET"})],
     )
     def test_of_a_method_says_which_ones_there_are(
-        self, method: str, path: str, allowed: set[str], served: Served
+        self, method: str, path: str, allowed: set[str], house: Served
     ) -> None:
-        found = served.client.request(method, path)
+        found = house.client.request(method, path)
 
         problem(found, 405, "HTTP_405")
         assert {word.strip() for word in found.headers["allow"].split(",")} & allowed

@@ -158,13 +158,13 @@ FAULTS = [
 class TestAnEventThatDoesNotFit:
     @pytest.mark.parametrize(("code", "fields"), FAULTS)
     def test_is_refused_with_the_reason_and_what_to_do(
-        self, code: str, fields: dict[str, Any], served: Served
+        self, code: str, fields: dict[str, Any], house: Served
     ) -> None:
-        [result] = served.tell(event(**fields))["results"]
+        [result] = house.tell(event(**fields))["results"]
 
         assert (result["result"], result["code"]) == ("refused", code)
         assert "Next:" in result["detail"]
-        assert stored(served) == []
+        assert stored(house) == []
 
     @pytest.mark.parametrize(("days", "result"), [(29, "stored"), (31, "refused")])
     def test_may_be_30_days_old_and_no_older(self, days: int, result: str, served: Served) -> None:
@@ -200,25 +200,25 @@ class TestALetter:
         assert len(stored(served)) == 1000
 
     @pytest.mark.parametrize("count", [0, 1001])
-    def test_of_none_or_of_more_is_refused_whole(self, count: int, served: Served) -> None:
-        found = served.ask(
+    def test_of_none_or_of_more_is_refused_whole(self, count: int, house: Served) -> None:
+        found = house.ask(
             "POST", "/feedback", json={"events": [event(event_id=f"e-{n}") for n in range(count)]}
         )
 
         problem(found, 422, "INVALID")
-        assert stored(served) == []
+        assert stored(house) == []
 
     @pytest.mark.parametrize(
         "letter", [{}, [], None, {"events": "x"}, {"events": [1]}, {"events": [{}], "more": 1}]
     )
-    def test_of_another_shape_is_refused_whole(self, letter: Any, served: Served) -> None:
-        problem(served.ask("POST", "/feedback", json=letter), 422, "INVALID")
+    def test_of_another_shape_is_refused_whole(self, letter: Any, house: Served) -> None:
+        problem(house.ask("POST", "/feedback", json=letter), 422, "INVALID")
 
     @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b""])
     def test_that_is_no_json_is_refused_and_nothing_breaks(
-        self, content: bytes, served: Served
+        self, content: bytes, house: Served
     ) -> None:
-        found = posted(served, content)
+        found = posted(house, content)
 
         assert found.status_code in (400, 422)
         assert found.headers["content-type"] == "application/problem+json"

@@ -6,6 +6,12 @@ from tests.serving.morning import Keys, Night, Served, ids, problem, serving
 from tests.world import ACME, BETA, World, tables
 
 
+@pytest.fixture
+def served(house: Served) -> Served:
+    """Lookups leave no trace."""
+    return house
+
+
 class TestALookup:
     def test_shows_the_customers_own_list(self, served: Served) -> None:
         body = served.recs("C-0001")
@@ -100,7 +106,7 @@ class TestAStranger:
 class TestTwoTenants:
     def test_never_see_each_others_products(self, served: Served) -> None:
         for mine, other in ((ACME, BETA), (BETA, ACME)):
-            for customer in [*(f"C-{n:04}" for n in range(60)), "stranger"]:
+            for customer in [*(f"C-{n:04}" for n in range(0, 60, 3)), "stranger"]:
                 for bought in Bought:
                     found = served.ask(
                         "GET",
