@@ -69,7 +69,7 @@ def run_fleet(
 
     if tasks:
         executor(stores, config, tasks).run(tasks, keep)
-    return sorted(results, key=_tenant_of)
+    return sorted(results, key=tenant_of)
 
 
 def exit_status(results: Sequence[Result]) -> int:
@@ -84,5 +84,6 @@ def _date_of(tenant: Tenant, now: datetime) -> date:
     return business_date(now, zone(tenant.timezone))
 
 
-def _tenant_of(result: Result) -> str:
+def tenant_of(result: Result) -> TenantId:
+    """Whose result it is."""
     return result.tenant if isinstance(result, NightReport) else result.task.tenant

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 import urllib.request
+from datetime import date
 
 import click
 
@@ -11,8 +12,8 @@ from jobs.cli.door import actor, console, now
 from jobs.cli.night import print_nights, run_with_progress
 from jobs.cli.serve import refuse_taken_port, run_server
 from jobs.demo import NIGHTS, DemoTenant, write_demo
-from jobs.executors import Task
-from jobs.fleet import exit_status, tonight
+from jobs.executors import Result
+from jobs.fleet import exit_status, tenant_of, tonight
 from jobs.intake import import_files
 from schema.config import Config, read_config
 from schema.errors import NotThere, Refused
@@ -81,25 +82,21 @@ def _take_in(stores: Stores, config: Config, made: DemoTenant) -> None:
 
 
 def _nights(stores: Stores, config: Config, names: list[TenantId]) -> int:
-    """Two nights, the second with an incumbent to beat."""
-    failed = 0
+    """Two nights, the second with an incumbent to beat; then one table of both."""
+    results: list[Result] = []
     for night in NIGHTS:
-        done = {r.tenant: r for r in _reports(stores, names) if r.night == night and r.edition}
-        tasks: list[Task] = tonight(stores, [n for n in names if n not in done], night, now())
-        results = run_with_progress(stores, config, tasks, f"night of {night}", quiet=not tasks)
-        results = sorted([*done.values(), *results], key=lambda r: names.index(_tenant(r)))
-        print_nights(stores, results, f"Night of {night}")
-        failed = failed or exit_status(results)
-    return failed
+        reports = [r for name in names for r in stores.nights.nights(name) if r.night == night]
+        done = {report.tenant: report for report in reports if report.edition}
+        tasks = tonight(stores, [name for name in names if name not in done], night, now())
+        results += [*done.values()]
+        results += run_with_progress(stores, config, tasks, f"night of {night}", quiet=not tasks)
+    results.sort(key=lambda result: (names.index(tenant_of(result)), _night_of(result)))
+    print_nights(stores, results, "Two nights")
+    return exit_status(results)
 
 
-def _tenant(result: object) -> TenantId:
-    name: TenantId = result.tenant if isinstance(result, NightReport) else result.task.tenant  # type: ignore[attr-defined]
-    return name
-
-
-def _reports(stores: Stores, names: list[TenantId]) -> list[NightReport]:
-    return [report for name in names for report in stores.nights.nights(name)]
+def _night_of(result: Result) -> date:
+    return result.night if isinstance(result, NightReport) else result.task.night
 
 
 def _demo_key(stores: Stores, tenant: TenantId) -> str:

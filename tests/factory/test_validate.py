@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.validate import SAMPLES, Checked, Fault, check
@@ -480,6 +480,7 @@ def clean(draw: st.DrawFn) -> dict[str, list[str]]:
 
 
 class TestWhateverIsDelivered:
+    @settings(max_examples=50)
     @given(delivery=deliveries(), zone=st.sampled_from([UTC_ZONE, ZURICH, ZoneInfo("Asia/Tokyo")]))
     def test_every_row_is_accepted_or_quarantined_and_none_is_both(
         self, delivery: tuple[Table, dict[str, list[str | None]]], zone: ZoneInfo
@@ -494,6 +495,7 @@ class TestWhateverIsDelivered:
         assert all(found.quarantined["_code"].to_pylist())
         assert len(set(found.quarantined["_row"].to_pylist())) == len(found.quarantined)
 
+    @settings(max_examples=50)
     @given(delivery=deliveries())
     def test_what_was_accepted_is_accepted_again(
         self, delivery: tuple[Table, dict[str, list[str | None]]]
@@ -507,6 +509,7 @@ class TestWhateverIsDelivered:
             assert again.faults == ()
             assert again.accepted.equals(accepted)
 
+    @settings(max_examples=50)
     @given(rows=clean())
     def test_what_fits_is_accepted_whole(self, rows: dict[str, list[str]]) -> None:
         found = checked(INTERACTIONS, rows)
