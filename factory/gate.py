@@ -25,9 +25,9 @@ def decide(
     rmse_interval, ndcg_interval = bootstrap(challenger, incumbent, seed=seed)
     change = challenger.rmse - incumbent.rmse
     figures = (
-        f"RMSE {challenger.rmse:.5f} against the incumbent's {incumbent.rmse:.5f} "
+        f"RMSE {challenger.rmse:.6f} against the incumbent's {incumbent.rmse:.6f} "
         f"({100 * change / incumbent.rmse if incumbent.rmse else 0:+.2f} %, 95 % interval "
-        f"{rmse_interval[0]:+.5f} to {rmse_interval[1]:+.5f}), NDCG@10 "
+        f"{rmse_interval[0]:+.6f} to {rmse_interval[1]:+.6f}), NDCG@10 "
         f"{challenger.ndcg_at_10:.4f} against {incumbent.ndcg_at_10:.4f}, on "
         f"{challenger.bought:,} purchases among {challenger.pairs:,} pairs"
     )

@@ -15,6 +15,9 @@ from schema.settings import TenantSettings
 
 SHIPPED = Path(__file__).parent.parent / "config.yaml"
 
+_NOT_KEYS = ("RECFACTORY_CONFIG", "RECFACTORY_LOG")
+"""Variables that are not keys of the file: where it lies, and how much the log says."""
+
 
 class _Part(BaseModel, extra="forbid", frozen=True):
     pass
@@ -98,10 +101,10 @@ def read_config() -> Config:
         Refused: the file is missing, or a key or value is not known; each is named.
     """
     file = config_file()
-    if not file.exists():
-        raise Refused(
-            f"{file} does not exist", "correct RECFACTORY_CONFIG or unset it", code="CONFIG"
-        )
+    if not file.is_file():
+        why = "is not a file" if file.exists() else "does not exist"
+        raise Refused(f"{file} {why}", "correct RECFACTORY_CONFIG or unset it", code="CONFIG")
+    _refuse_unknown_variables()
     try:
         config = Config()
     except ValidationError as error:
@@ -118,3 +121,16 @@ def read_config() -> Config:
             f"{file} cannot be read: {error}", "write it as config.yaml shows", code="CONFIG"
         ) from error
     return config.model_copy(update={"home": config.home.absolute()})
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable must not be overlooked; pydantic-settings only checks nested names."""
+    prefix = "RECFACTORY_"
+    for name in os.environ:
+        key = name.removeprefix(prefix).split("__")[0].lower()
+        if name.startswith(prefix) and key not in Config.model_fields and name not in _NOT_KEYS:
+            raise Refused(
+                f"the variable {name} overrules nothing: there is no key {key!r}",
+                "compare with config.yaml",
+                code="CONFIG",
+            )

@@ -113,7 +113,8 @@ def with_changes(settings: TenantSettings, changes: dict[str, Any]) -> TenantSet
                 raise _unknown(name)
         if last not in branch:
             raise _unknown(name)
-        branch[last] = value
+        both_groups = isinstance(branch[last], dict) and isinstance(value, dict)
+        branch[last] = {**branch[last], **value} if both_groups else value
     try:
         return TenantSettings.model_validate(tree)
     except ValidationError as error:

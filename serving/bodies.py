@@ -1,15 +1,18 @@
 """What travels over HTTP, as the API's documentation shows it."""
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from schema.names import Mode
 
 
 class _Body(BaseModel, extra="forbid"):
     pass
+
+
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
 class Problem(BaseModel):
@@ -70,13 +73,13 @@ class ModeChange(_Body):
     """Turn the switch; ``why`` is kept in the audit trail."""
 
     mode: Mode
-    why: str = Field(min_length=1, max_length=500)
+    why: Sentence
 
 
 class Because(_Body):
     """A reason, kept in the audit trail."""
 
-    why: str = Field(min_length=1, max_length=500)
+    why: Sentence
 
 
 class Night(BaseModel):

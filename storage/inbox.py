@@ -61,11 +61,12 @@ def _reader(path: Path) -> Callable[[Path], Delivery]:
     with path.open("rb") as file:
         start = file.read(4)
     parquet = start == b"PAR1"
-    if path.suffix == ".parquet" and parquet:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet" and parquet:
         return _read_parquet
-    if path.suffix == ".csv" and not parquet:
+    if suffix == ".csv" and not parquet:
         return _read_csv
-    if path.suffix in (".csv", ".parquet"):
+    if suffix in (".csv", ".parquet"):
         found = "Parquet" if parquet else "something else"
         raise Refused(
             f"{path.name} is named {path.suffix} but holds {found}",

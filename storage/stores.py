@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from schema.config import Config
+from schema.errors import Problem
 from storage import durable
 from storage.database import connect, migrate
 from storage.datasets import Datasets
@@ -38,8 +40,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
     """Open the ledger (made and migrated where needed) and the folders of the home."""
     disk = disk or Disk()
     durable.make_folders(disk, config.home)
-    engine = connect(config.ledger.url.get_secret_value() or sqlite_url(config.home))
-    migrate(engine)
+    engine = _ledger(config)
     root = config.home / "tenants"
     return Stores(
         engine=engine,
@@ -52,6 +53,21 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         editions=Editions(root, disk),
         pepper=durable.secret(disk, config.home / "pepper"),
     )
+
+
+def _ledger(config: Config) -> Engine:
+    """The engine, ready to use; an error never shows the address, which may hold a password."""
+    try:
+        engine = connect(config.ledger.url.get_secret_value() or sqlite_url(config.home))
+        migrate(engine)
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        reason = getattr(error, "orig", None) or type(error).__name__
+        raise Problem(
+            f"the ledger cannot be opened ({reason})",
+            "check ledger.url in config.yaml, or RECFACTORY_LEDGER__URL",
+            code="LEDGER",
+        ) from None
+    return engine
 
 
 def sqlite_url(home: Path) -> str:

@@ -78,11 +78,8 @@ def main() -> None:
     # Before NumPy is imported: a second BLAS thread slows small tenants down, many times over.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    logging.basicConfig(
-        level=os.environ.get("RECFACTORY_LOG", "WARNING").upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
     try:
+        _start_log(os.environ.get("RECFACTORY_LOG", "WARNING").upper())
         recfactory(standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -94,3 +91,13 @@ def main() -> None:
         problem = error.problem if isinstance(error, FactoryError) else error
         click.echo(f"{problem.code}: {error}", err=True)
         sys.exit(2 if isinstance(problem, Refused) else 1)
+
+
+def _start_log(level: str) -> None:
+    if level not in logging.getLevelNamesMapping():
+        raise Refused(
+            f"RECFACTORY_LOG={level[:40]!r} is no level",
+            "use DEBUG, INFO, WARNING or ERROR",
+            code="CONFIG",
+        )
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")

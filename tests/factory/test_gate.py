@@ -56,7 +56,7 @@ class TestAChallenger:
     def test_stays_out_when_its_rmse_is_higher_and_hears_by_how_much(self) -> None:
         verdict = decide(judged(0.11), INCUMBENT, RULE, seed=0)
         assert verdict.outcome is Outcome.REJECTED
-        assert "RMSE 0.11000 against the incumbent's 0.10000 (+10.00 %" in verdict.because
+        assert "RMSE 0.110000 against the incumbent's 0.100000 (+10.00 %" in verdict.because
 
     def test_stays_out_when_its_lists_got_clearly_worse(self) -> None:
         verdict = decide(judged(0.099, ndcg=0.3), INCUMBENT, RULE, seed=0)

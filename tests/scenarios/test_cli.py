@@ -812,6 +812,18 @@ class TestTheDoor:
 
         new.refused("CONFIG", "tenant", "list")
 
+    @pytest.mark.parametrize("url", ["hunter2", "sqlite:////nowhere/hunter2/ledger.db"])
+    def test_answers_in_a_sentence_where_the_ledgers_address_leads_nowhere(
+        self, url: str, new: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RECFACTORY_LEDGER__URL", url)
+
+        done = new("tenant", "list")
+
+        assert done.status in (1, 2)
+        assert "Next: " in done.told
+        assert "hunter2" not in done.told
+
     def test_answers_130_to_ctrl_c(self, new: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         def stop(*_: object, **__: object) -> None:
             raise KeyboardInterrupt

@@ -175,6 +175,20 @@ class TestARefusal:
 
         assert file.name in refusal().what
 
+    def test_names_a_folder_where_a_file_should_be(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RECFACTORY_CONFIG", str(tmp_path))
+
+        assert str(tmp_path) in refusal().what
+
+    def test_names_the_variable_that_overrules_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RECFACTORY_SERVNG__PORT", "1")
+
+        assert "servng" in refusal().what.lower()
+
     def test_names_the_file_that_is_not_text(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

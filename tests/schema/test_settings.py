@@ -41,6 +41,11 @@ class TestATenantsOwnChoices:
 
         assert template == TenantSettings()
 
+    def test_of_a_whole_group_leave_what_they_do_not_name_to_the_template(self) -> None:
+        changed = with_changes(TEMPLATE, {"als": {"iterations": 7}})
+
+        assert (changed.als.iterations, changed.als.factors) == (7, 48)
+
     def test_that_are_none_are_the_template(self) -> None:
         assert with_changes(TEMPLATE, {}) == TEMPLATE
 

@@ -96,6 +96,9 @@ class TestACsvFile:
         assert rows.column_names == ["customer_id", "name"]
         assert len(rows) == 0
 
+    def test_may_have_its_ending_in_capitals(self, tmp_path: Path) -> None:
+        assert len(read(tmp_path, "customer_id\n1\n", "CUSTOMERS.CSV").rows) == 1
+
     def test_is_known_by_its_bytes(self, tmp_path: Path) -> None:
         body = b"customer_id\n1\n"
 
