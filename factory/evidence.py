@@ -10,6 +10,9 @@ from schema.records import History
 
 _Doubles = NDArray[np.float64]
 
+SEASON = 3
+"""Horizons that count as "this season": between the last window and ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -25,6 +28,7 @@ class Evidence:
         times: (m,) days on which it was bought; first, last: day numbers.
         decayed: (m,) purchases, each halved every half-life.
         buyers: (P,) customers who ever bought; recent_buyers: (P,) in the last ``horizon`` days.
+        season_buyers: (P,) in the last SEASON horizons; newcomers: (P,) for the first time then.
         repeaters: (P,) customers who bought on more than one day.
         purchases: (C,) purchase days x products; recent_purchases: in the last ``horizon`` days.
         last_seen: (C,) day of the last purchase; the day itself where there is none.
@@ -43,6 +47,8 @@ class Evidence:
     decayed: _Doubles
     buyers: _Doubles
     recent_buyers: _Doubles
+    season_buyers: _Doubles
+    newcomers: _Doubles
     repeaters: _Doubles
     purchases: _Doubles
     recent_purchases: _Doubles
@@ -101,6 +107,8 @@ def as_of(history: History, day: int, horizon: int, half_life_days: float) -> Ev
         decayed=np.add.reduceat(decay, begin) if len(begin) else decay[:0],
         buyers=_count(pair_product, size[1]),
         recent_buyers=_count((recent_pairs % max(size[1], 1)).astype(np.int64), size[1]),
+        season_buyers=_count(pair_product[last >= day - SEASON * horizon], size[1]),
+        newcomers=_count(pair_product[when[begin] >= day - SEASON * horizon], size[1]),
         repeaters=_count(pair_product[times > 1], size[1]),
         purchases=_count(customer, size[0]),
         recent_purchases=_count(customer[recent], size[0]),

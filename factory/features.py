@@ -14,7 +14,7 @@ from factory.evidence import Evidence
 
 _Floats = NDArray[np.float32]
 
-PRODUCT = ("share", "recent_share", "novelty")
+PRODUCT = ("share", "recent_share", "season_share", "newcomers")
 CUSTOMER = ("purchases", "recent_purchases", "silence")
 PAIR = ("times", "decayed", "age", "overdue", "repurchase", "own_share")
 DENSE = ("als",)
@@ -27,7 +27,7 @@ REPEAT = (*FRESH, *PAIR)
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Feature values as of one day: (P, 3) by product, (C, 3) by customer, (m, 6) by pair."""
+    """Feature values as of one day: (P, 4) by product, (C, 3) by customer, (m, 6) by pair."""
 
     product: _Floats
     customer: _Floats
@@ -38,17 +38,21 @@ def features(evidence: Evidence) -> Features:
     """Compute every feature but the dense ones.
 
     With N known customers, H the horizon: ``share = log((buyers + ½) / (N + 1))``, ``recent_share``
-    the same over the last H days, ``novelty`` their difference's positive part; ``purchases =
-    log(1 + n)``, ``silence = log(1 + days since the last purchase)``; ``times = log(1 + n)``,
+    the same over the last H days, ``season_share`` over three times that, ``newcomers`` over
+    those who bought it then for the first time; ``purchases = log(1 + n)``, ``silence = log(1 + days since the last purchase)``; ``times = log(1 + n)``,
     ``decayed = log(Σ 2^(-age / half-life) + 0.01)``, ``age = log(1 + days since)``, ``overdue =
     log((1 + days since) / (1 + usual interval))`` where bought twice, ``repurchase`` the share of
     the product's buyers who came back for it, ``own_share`` of the product in the customer's
     purchases.
     """
     known = max(float(evidence.known.sum()), 1.0)
-    share = np.log((evidence.buyers + 0.5) / (known + 1))
-    recent_share = np.log((evidence.recent_buyers + 0.5) / (known + 1))
-    product = np.stack([share, recent_share, np.maximum(recent_share - share + 2, 0)], axis=1)
+    counts = (
+        evidence.buyers,
+        evidence.recent_buyers,
+        evidence.season_buyers,
+        evidence.newcomers,
+    )
+    product = np.stack([np.log((count + 0.5) / (known + 1)) for count in counts], axis=1)
 
     customer = np.stack(
         [

@@ -48,7 +48,7 @@ def evaluate_folder(
     folder: Path, cut: date | None, settings: TenantSettings, now: datetime
 ) -> Evaluation:
     """Evaluate on the days after ``cut``; without one, on the last window the data allows."""
-    history = _read(folder, settings, now)
+    history = read_folder(folder, settings, now)
     end = int(history.day.max(initial=0)) + 1
     windows = choose(history, end, settings.windows, settings.blend)
     if windows is None and cut is None:
@@ -64,7 +64,8 @@ def evaluate_folder(
     return Evaluation(folder.name, day_date(start), days, judged, scores)
 
 
-def _read(folder: Path, settings: TenantSettings, now: datetime) -> History:
+def read_folder(folder: Path, settings: TenantSettings, now: datetime) -> History:
+    """Check a folder's tables against the universal schema and join what fits."""
     known: dict[str, pa.Array] = {}
     tables = {}
     for table in IMPORTED:

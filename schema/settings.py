@@ -38,7 +38,7 @@ class AlsSettings(_Settings):
     """Not scaled by the number of purchases; a floor, because 0 makes the solver fail."""
     alpha: float = Field(5.0, gt=0)
     """Confidence of a unit of weight."""
-    half_life_days: float = Field(60.0, gt=0)
+    half_life_days: float = Field(120.0, gt=0)
     """An interaction weighs half as much after this many days."""
 
 

@@ -151,7 +151,7 @@ class TestGate:
         challenger, incumbent = (report.figures[k]["rmse"] for k in ("challenger", "incumbent"))
         assert (report.outcome, report.model) == (Outcome.REJECTED, 1)
         assert challenger > incumbent
-        assert f"RMSE {challenger:.5f} against the incumbent's {incumbent:.5f}" in report.because
+        assert f"RMSE {challenger:.6f} against the incumbent's {incumbent:.6f}" in report.because
         assert f"({100 * (challenger - incumbent) / incumbent:+.2f} %" in report.because
 
     def test_a_challenger_that_is_not_a_number_keeps_the_incumbent(
