@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 
 from factory.evidence import Evidence
 from factory.features import CUSTOMER, FRESH, PRODUCT, REPEAT, Features, features
@@ -286,12 +287,8 @@ def _objective(
 
 
 def sigmoid(logit: NDArray[_Real]) -> NDArray[_Real]:
-    """``1 / (1 + e^-x)`` in the precision of its argument, without overflow."""
-    half = logit * logit.dtype.type(0.5)
-    np.tanh(half, out=half)
-    half += 1
-    half *= logit.dtype.type(0.5)
-    return half
+    """``1 / (1 + e^-x)`` in the precision of its argument, exact far into both tails."""
+    return np.asarray(expit(logit))
 
 
 def _weights(coefficients: Mapping[str, float], names: tuple[str, ...]) -> _Floats:

@@ -99,7 +99,7 @@ def _own_recency(moment: Evidence) -> Scorer:
         block = np.tile(popular, (len(rows), 1))
         at, pairs = moment.pairs_of(rows)
         age = (moment.day - moment.last[pairs]).astype(np.float32)
-        block[at, moment.product[pairs]] += 1 + 1000 / (1 + age)
+        block[at, moment.product[pairs]] += 2 + (age.max(initial=0) - age)
         return block
 
     return scores

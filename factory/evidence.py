@@ -73,7 +73,8 @@ def as_of(history: History, day: int, horizon: int, half_life_days: float) -> Ev
     size = (len(history.customers), len(history.products))
     past = history.day < day
     customer, product, when = history.customer[past], history.product[past], history.day[past]
-    decay = np.exp2((when - day + 1) / half_life_days)
+    # 2^-100: above what float32 holds at all, below what could matter.
+    decay = np.exp2(np.maximum((when - day + 1) / half_life_days, -100))
     known = np.zeros(size[0], bool)
     known[customer] = True
     taste = _sum_by_pair(customer, product, history.weight[past] * decay, size)

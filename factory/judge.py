@@ -27,19 +27,23 @@ def chunks(rows: NDArray[np.integer], products: int) -> Iterator[NDArray[np.inte
         yield rows[begin : begin + size]
 
 
-def judge(model: Model, history: History, windows: Windows) -> Judgement:
+def judge(model: Model, history: History, windows: Windows, *, seed: int = 0) -> Judgement:
     """Score a model on what happened in [judge, tonight), which it never saw.
 
     Every customer known at the start of the window (a seeded sample of 5,000 where there are
     more) times every sellable product: ``rmse = sqrt(mean((y - p)²))``, no negative sampling,
     nothing dropped. ``rmse²`` is the Brier score, a proper scoring rule.
 
+    Args:
+        seed: of the sample; the same for every model that is compared.
+
     Source: Brier, "Verification of forecasts expressed in terms of probability", 1950.
     """
     scene = view(model, history, windows.judge)
     labels = bought_between(history, windows.judge, windows.tonight)
-    customers = judged_customers(scene.evidence.known, model.settings.seed)
-    return measure(scene, model, history.sellable, labels, customers)
+    before = bought_between(history, windows.judge - windows.days, windows.judge)
+    customers = judged_customers(scene.evidence.known, seed)
+    return measure(scene, model, history.sellable, labels, before, customers)
 
 
 def judged_customers(known: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
@@ -54,10 +58,16 @@ def measure(
     model: Model,
     sellable: NDArray[np.bool_],
     labels: csr_matrix,
+    before: csr_matrix,
     customers: NDArray[np.int64],
 ) -> Judgement:
-    """Compare probabilities and lists with what was bought."""
-    tally = _Tally(scene.evidence, sellable)
+    """Compare probabilities and lists with what was bought.
+
+    Args:
+        labels, before: (C, P) ones of the judge window, and of the window before it: its shares
+            of buyers are the popularity that ``skill`` is measured against.
+    """
+    tally = _Tally(scene.evidence, sellable, before)
     for rows in chunks(customers, len(sellable)):
         p = probabilities(scene, model.blend, rows)[:, sellable]
         bought = np.asarray(labels[rows].toarray()[:, sellable], np.float32)
@@ -68,12 +78,13 @@ def measure(
 class _Tally:
     """Sums over blocks of customers."""
 
-    def __init__(self, evidence: Evidence, sellable: NDArray[np.bool_]) -> None:
+    def __init__(self, evidence: Evidence, sellable: NDArray[np.bool_], before: csr_matrix) -> None:
         self._evidence = evidence
         self._columns = np.cumsum(sellable) - 1
         self._sellable = sellable
         self._products = int(sellable.sum())
-        share = (evidence.recent_buyers + 0.5) / (evidence.known.sum() + 1)
+        buyers = np.asarray(before.sum(0)).ravel()
+        share = (buyers + 0.5) / (evidence.known.sum() + 1)
         self._popularity = share[sellable].astype(np.float32)
         self._squares: list[NDArray[np.float64]] = []
         self._any, self._new = Hits(), Hits()

@@ -45,6 +45,9 @@ def because(
         own = factors[seeds]
         matrix = shared + (own.T * (c - 1)) @ own
         shares = (own @ np.linalg.solve(matrix, factors[listed[place, asked]].T)) * c[:, None]
-        strong = (weight * shares.sum(0) >= LEAST_ODDS) & (shares.max(0) > 0)
+        strong = weight * shares.sum(0) >= LEAST_ODDS
+        owned = scene.evidence.product[slice(*scene.evidence.starts[customer : customer + 2])]
+        shares[~np.isin(seeds, owned)] = -np.inf  # a product only looked at is no reason to name
+        strong &= shares.max(0) > 0
         found[place, asked[strong]] = seeds[shares.argmax(0)[strong]]
     return found

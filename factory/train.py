@@ -76,7 +76,7 @@ def template_baseline(
         blend=PRIOR,
         settings=settings,
         horizon_days=days[-1] if days else min(settings.windows.days),
-        trained_through=tonight,
+        trained_through=tonight - span_days(history, tonight),  # it saw nothing of the tenant
         seed=settings.seed,
         data_fingerprint=fingerprint,
     )

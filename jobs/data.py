@@ -1,15 +1,13 @@
 """What a night works on: accepted tables, and the feedback that joins them."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from factory.history import local_days
 from schema.dates import midnight
 from schema.names import Event, FeedbackKind, Status
 from schema.records import History, Product, Tenant
@@ -45,29 +43,32 @@ class Data:
 
 
 def read_data(stores: Stores, tenant: Tenant, night: date) -> Data:
-    """Read what a night of this date may know.
+    """Read what a night of this date may know; one version of the data, whatever is imported now.
 
     Raises:
         Problem: nothing was ever imported (``DATA_MISSING``).
     """
-    interactions = stores.datasets.read(tenant.uid, "interactions")
+    dataset = stores.datasets.required(tenant.uid)
     before = midnight(night, zone(tenant.timezone))
     told = stores.feedback.events(tenant.tenant, before, list(TOLD))
-    dataset = stores.datasets.of(tenant.uid)
-    assert dataset is not None  # read() has just found it
+    ids = hashlib.sha256("\n".join(event["event_id"] for event in told).encode()).hexdigest()[:8]
+    tables = {
+        name: stores.datasets.read(tenant.uid, name, dataset)
+        for name in ("customers", "products", "interactions")
+    }
     return Data(
-        customers=stores.datasets.read(tenant.uid, "customers"),
-        products=stores.datasets.read(tenant.uid, "products"),
-        interactions=with_feedback(interactions, told),
-        fingerprint=f"{dataset.fingerprint}+{len(told)}",
+        customers=tables["customers"],
+        products=tables["products"],
+        interactions=with_feedback(tables["interactions"], told),
+        fingerprint=f"{dataset.fingerprint}+{ids}" if told else dataset.fingerprint,
     )
 
 
 def with_feedback(interactions: pa.Table, told: Sequence[dict[str, Any]]) -> pa.Table:
-    """Add feedback to the interactions, each purchase once.
+    """Add feedback to the interactions.
 
-    A purchase that a salesperson reported usually arrives again with the tenant's own orders: it
-    is left out if the same customer bought the same product on the same day (UTC) there.
+    A purchase that a salesperson reported usually arrives again with the tenant's own orders; the
+    history merges what one customer bought of one product on one day, so it counts once.
     """
     if not told:
         return interactions
@@ -84,34 +85,4 @@ def with_feedback(interactions: pa.Table, told: Sequence[dict[str, Any]]) -> pa.
         },
         schema=interactions.schema,
     )
-    days = [_days(table) for table in (rows, interactions)]
-    purchases = pc.equal(interactions["event"], Event.PURCHASE.value).to_numpy()
-    told_customers = pc.is_in(interactions["customer_id"], rows["customer_id"]).to_numpy()
-    known = {
-        (customer, product, day)
-        for customer, product, day in zip(
-            *_chosen(interactions, purchases & told_customers),
-            days[1][purchases & told_customers],
-            strict=True,
-        )
-    }
-    fresh = [
-        event != Event.PURCHASE.value or (customer, product, day) not in known
-        for customer, product, event, day in zip(
-            rows["customer_id"].to_pylist(),
-            rows["product_id"].to_pylist(),
-            rows["event"].to_pylist(),
-            days[0],
-            strict=True,
-        )
-    ]
-    return pa.concat_tables([interactions, rows.filter(pa.array(fresh))])
-
-
-def _days(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int32]]":
-    return local_days(table["occurred_at"].cast(pa.int64()).to_numpy(), zone("UTC"))
-
-
-def _chosen(table: pa.Table, rows: Any) -> tuple[list[str], list[str]]:
-    chosen = table.filter(pa.array(rows))
-    return chosen["customer_id"].to_pylist(), chosen["product_id"].to_pylist()
+    return pa.concat_tables([interactions, rows])

@@ -134,3 +134,7 @@ def _run(stores: Stores, config: Config, task: Task) -> Result:
         return run_night(stores, config, task.tenant, task.night, lambda: datetime.now(UTC))
     except FactoryError as error:
         return Failure(task, str(error))
+    except Exception as error:  # the ledger gave out, say: still this tenant's, not the fleet's
+        log.exception("%s: night of %s", task.tenant, task.night)
+        what = f"{task.tenant}: {type(error).__name__}: {error}"
+        return Failure(task, f"{what}. Next: see the log, then repeat the night.")

@@ -18,7 +18,7 @@ from jobs.data import Data, read_data
 from jobs.owner import alive, me
 from schema.config import Config
 from schema.dates import day_date, day_number
-from schema.errors import FactoryError, Problem, during
+from schema.errors import FactoryError, Problem, Refused, during
 from schema.names import Mode, Outcome, Stage, TenantId
 from schema.records import (
     Conclusion,
@@ -36,7 +36,7 @@ from schema.records import (
 from schema.settings import TenantSettings
 from storage.editions import Current
 from storage.stores import Stores
-from tenants.lifecycle import publishes, stands, trains
+from tenants.lifecycle import business_date, publishes, stands, trains
 from tenants.order import settings_of, zone
 
 Clock = Callable[[], datetime]
@@ -60,6 +60,12 @@ def run_night(
     """
     with during(Stage.VALIDATE, name):
         tenant = stores.ledger.tenant(name)
+        if night > business_date(clock(), zone(tenant.timezone)):
+            raise Refused(
+                f"the night of {night} has not begun in {tenant.timezone}",
+                "name today or an earlier date",
+                code="NIGHT_FUTURE",
+            )
         lease = stores.nights.begin(
             name,
             night,
@@ -208,8 +214,8 @@ def _decide(
         )
         return _Decided(Verdict(Outcome.REJECTED, why), model, number, challenger)
     with watch.during(Stage.JUDGE):
-        challenged = judge(challenger, history, windows)
-        judged = judge(model, history, windows)
+        challenged = judge(challenger, history, windows, seed=settings.seed)
+        judged = judge(model, history, windows, seed=settings.seed)
     with watch.during(Stage.GATE):
         verdict = decide(challenged, judged, settings.gate, seed=settings.seed)
     return _Decided(verdict, model, number, challenger, challenged, judged)

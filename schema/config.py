@@ -40,11 +40,11 @@ class Nightly(_Part):
     processes: int = Field(0, ge=0)
     tenant_minutes: float = Field(30, gt=0)
     attempts: int = Field(2, ge=1)
-    wave_minutes: int = Field(15, ge=1, le=60)
+    wave_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = 15
 
 
 class Publishing(_Part):
-    hold_hours: float = Field(24, gt=0)
+    hold_hours: float = Field(36, gt=0)
     keep_editions: int = Field(4, ge=2)
     keep_models: int = Field(4, ge=2)
 

@@ -44,7 +44,6 @@ class Mode(StrEnum):
 class Stage(StrEnum):
     """Where in a tenant's night (or day) something happened."""
 
-    REGISTER = "register"
     IMPORT = "import"
     VALIDATE = "validate"
     TRAIN = "train"
@@ -52,7 +51,6 @@ class Stage(StrEnum):
     GATE = "gate"
     RANK = "rank"
     PUBLISH = "publish"
-    SERVE = "serve"
 
 
 class Outcome(StrEnum):

@@ -142,7 +142,7 @@ class Judgement:
     Attributes:
         pairs: judged (customer, product) pairs; bought: those with y = 1.
         rmse: sqrt(mean((y - p)²)), p the purchase probability; 0..1.
-        skill: 1 - MSE / MSE of the calibrated popularity.
+        skill: 1 - MSE / MSE of popularity: the share of buyers in the window before, for everybody.
         coverage: share of the sellable products that stand on somebody's first ten places.
         top_share: share of customers who have the most frequent first product.
         calibration: mean |observed - predicted| share over ten bins, weighted by pairs.

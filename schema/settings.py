@@ -4,9 +4,9 @@ The fleet's defaults stand under ``template`` in config.yaml; a tenant's own cho
 the ledger and laid over them.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schema.errors import Refused
 from schema.names import Event
@@ -23,7 +23,7 @@ class WindowSettings(_Settings):
     """Lengths to choose from; the smallest that holds enough purchases is taken."""
     min_pairs: int = Field(200, ge=1)
     """Bought (customer, product) pairs a judge window must hold."""
-    max_share: float = Field(0.2, gt=0, le=0.5)
+    max_share: float = Field(0.2, gt=0, le=0.25)
     """Longest window, as a share of the whole history."""
 
 
@@ -74,6 +74,12 @@ class ListSettings(_Settings):
     """Products the customer never bought, so that "only new" stays full."""
     at_least_bought: int = Field(20, ge=0)
     """Products the customer bought before, so that "only bought" stays full."""
+
+    @model_validator(mode="after")
+    def _holds_both(self) -> Self:
+        if self.at_least_new + self.at_least_bought > self.length:
+            raise ValueError("at_least_new and at_least_bought do not fit into length together")
+        return self
 
 
 class TenantSettings(_Settings):

@@ -38,7 +38,7 @@ def create_app(config: Config | None = None) -> FastAPI:
             stores.ledger, stores.pepper, serving.refresh_seconds
         )
         app.state.shelf = shelf = Shelf(
-            stores.editions, serving.open_tenants, serving.refresh_seconds
+            stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
         )
         board.start()
         yield

@@ -31,6 +31,7 @@ class Switchboard:
     def __init__(self, ledger: Ledger, pepper: bytes, refresh_seconds: float) -> None:
         self._ledger, self._pepper, self._seconds = ledger, pepper, refresh_seconds
         self._control: Control = ledger.control()
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="control", daemon=True)
 
@@ -43,8 +44,9 @@ class Switchboard:
 
     def refresh(self) -> None:
         """Read the state again if it has changed."""
-        if self._ledger.revision() != self._control.revision:
-            self._control = self._ledger.control()
+        with self._lock:  # or a slow reader could put an older state over a newer one
+            if self._ledger.revision() != self._control.revision:
+                self._control = self._ledger.control()
 
     def key(self, presented: str | None) -> Key:
         """Who asks.

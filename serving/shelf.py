@@ -7,17 +7,22 @@ from dataclasses import dataclass
 
 from schema.errors import Problem
 from schema.records import Tenant
+from storage.datasets import Datasets
 from storage.editions import Edition, Editions
 from tenants.answer import Shown
 
 log = logging.getLogger("recfactory.serving")
 
 
+_Stamp = tuple[int, int, int] | None
+_Stamps = tuple[_Stamp, _Stamp]  # of the pointer, and of the accepted data
+
+
 @dataclass(slots=True)
 class _Open:
     edition: Edition
     shown: Shown
-    stamp: tuple[int, int, int] | None
+    stamp: _Stamps
     checked: float
 
 
@@ -25,11 +30,15 @@ class Shelf:
     """Opens editions on demand, follows their pointers, and closes the least used.
 
     An answer takes one edition at its start and never mixes two. A new edition that cannot be
-    read is logged, and the old one goes on serving.
+    read is logged, and the old one goes on serving. What can be sold is the catalogue's word of
+    now, not the night's: also a frozen or held list drops a product that was discontinued.
     """
 
-    def __init__(self, editions: Editions, most: int, refresh_seconds: float) -> None:
-        self._editions, self._most, self._seconds = editions, most, refresh_seconds
+    def __init__(
+        self, editions: Editions, datasets: Datasets, most: int, refresh_seconds: float
+    ) -> None:
+        self._editions, self._datasets = editions, datasets
+        self._most, self._seconds = most, refresh_seconds
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
     def current(self, tenant: Tenant) -> tuple[Edition, Shown] | None:
@@ -52,8 +61,9 @@ class Shelf:
             self._open.popitem()[1].edition.lists.close()
 
     def _follow(self, tenant: Tenant, found: _Open | None, now: float) -> _Open | None:
-        stamp = self._editions.stamp(tenant.uid)
-        if stamp is None or (found is not None and found.stamp == stamp):
+        pointer = self._editions.stamp(tenant.uid)
+        stamp = (pointer, self._datasets.stamp(tenant.uid))
+        if pointer is None or (found is not None and found.stamp == stamp):
             if found is not None:
                 found.checked = now
             return found
@@ -72,7 +82,7 @@ class Shelf:
             self._open.popitem(last=False)[1].edition.lists.close()
         return opened
 
-    def _read(self, tenant: Tenant, stamp: tuple[int, int, int], now: float) -> _Open:
+    def _read(self, tenant: Tenant, stamp: _Stamps, now: float) -> _Open:
         current = self._editions.current(tenant.uid)
         assert current is not None  # its stamp was just taken
         held = self._open.get(tenant.uid)
@@ -80,5 +90,8 @@ class Shelf:
             edition = held.edition  # the same files: LMDB opens a path once per process
         else:
             edition = self._editions.open(tenant.uid, current.edition, current.manifest_sha256)
+        sellable = self._datasets.sellable(tenant.uid)
+        if sellable is not None:
+            edition = edition.as_sold(sellable)
         shown = Shown(current.edition, edition.model, current.published_at)
         return _Open(edition, shown, stamp, now)

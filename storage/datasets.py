@@ -13,14 +13,16 @@ from pathlib import Path
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schema.errors import Problem, Refused
+from schema.names import Status
 from schema.tables import VERSION
 from storage import durable
 from storage.durable import Disk
 
-_DATASET = "DATASET.json"
+_DATASET, _SELLABLE = "DATASET.json", ".sellable.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,9 @@ class Datasets:
             names = {table: self._keep(folder / table, rows) for table, rows in accepted.items()}
             for table, rows in quarantined.items():
                 self._quarantine(folder / "quarantine" / f"{batch}-{table}.parquet", rows)
+            if "products" in accepted:
+                path = folder / "products" / f"{names['products']}{_SELLABLE}"
+                durable.replace(self._disk, path, _sellable(accepted["products"]))
             batches = dict(before.interactions)
             if "interactions" in names:
                 batches[batch] = names["interactions"]
@@ -103,13 +108,42 @@ class Datasets:
                 durable.replace(self._disk, folder / _DATASET, orjson.dumps(body))
         return after
 
-    def read(self, uid: str, table: str) -> pa.Table:
-        """Accepted rows of one table, batches joined.
+    def required(self, uid: str) -> Dataset:
+        """What counts now.
 
         Raises:
-            Problem: nothing of this table was ever accepted (``DATA_MISSING``).
+            Refused: nothing was ever accepted (``DATA_MISSING``).
         """
         dataset = self.of(uid)
+        if dataset is None:
+            raise _missing("interactions")
+        return dataset
+
+    def stamp(self, uid: str) -> tuple[int, int, int] | None:
+        """Changes whenever the accepted data do; costs one system call."""
+        return durable.stamp(self._folder(uid) / _DATASET)
+
+    def sellable(self, uid: str) -> frozenset[str] | None:
+        """Product ids that can be sold now; None before the first import of products."""
+        dataset = self.of(uid)
+        if dataset is None or not dataset.products:
+            return None
+        path = self._folder(uid) / "products" / f"{dataset.products}{_SELLABLE}"
+        try:
+            return frozenset(orjson.loads(path.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise _broken("products", error) from error
+
+    def read(self, uid: str, table: str, dataset: Dataset | None = None) -> pa.Table:
+        """Accepted rows of one table, batches joined.
+
+        Args:
+            dataset: which version; None takes what counts now.
+
+        Raises:
+            Problem: nothing of this table was ever accepted (``DATA_MISSING``), or it is damaged.
+        """
+        dataset = dataset or self.of(uid)
         if dataset is None:
             raise _missing(table)
         names = (
@@ -124,11 +158,7 @@ class Datasets:
         try:
             return pa.concat_tables([pq.read_table(file) for file in files])
         except (pa.ArrowException, OSError) as error:
-            raise Problem(
-                f"accepted {table} cannot be read: {str(error)[:200]}",
-                "restore the file, or import the data again",
-                code="DATA_BROKEN",
-            ) from error
+            raise _broken(table, error) from error
 
     def _quarantine(self, path: Path, rows: pa.Table) -> None:
         """Keep rows that did not fit; a mended delivery leaves none behind."""
@@ -152,11 +182,25 @@ class Datasets:
         return self._root / uid / "data"
 
 
+def _sellable(products: pa.Table) -> bytes:
+    """What a lookup has to know of the catalogue, small enough to read while serving."""
+    sold = products.filter(pc.equal(products["status"], Status.SELLABLE.value))
+    return orjson.dumps(sold["product_id"].to_pylist())
+
+
 def _parquet(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def _broken(table: str, error: Exception) -> Problem:
+    return Problem(
+        f"accepted {table} cannot be read: {str(error)[:200]}",
+        "restore the file, or import the data again",
+        code="DATA_BROKEN",
+    )
 
 
 def _missing(table: str) -> Refused:

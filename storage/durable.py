@@ -202,7 +202,7 @@ def unsealed(folder: Path, manifest_sha256: str | None = None) -> dict[str, obje
     Raises:
         Problem: missing, incomplete, changed, or of a newer format; the reader keeps what it has.
     """
-    data = _manifest_bytes(folder)
+    data = manifest_bytes(folder)
     if data is None:
         raise _broken(folder, "it has no manifest")
     if manifest_sha256 and hashlib.sha256(data).hexdigest() != manifest_sha256:
@@ -254,6 +254,15 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """Changes whenever a file is replaced; None while there is none. One system call."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -281,7 +290,8 @@ def _holds(folder: Path, manifest: bytes) -> bool:
     return True
 
 
-def _manifest_bytes(folder: Path) -> bytes | None:
+def manifest_bytes(folder: Path) -> bytes | None:
+    """A sealed folder's manifest as it stands; None where there is none."""
     path = folder / MANIFEST
     return path.read_bytes() if path.exists() else None
 

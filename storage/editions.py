@@ -5,7 +5,9 @@ manifest (so that another folder under the same name is never served by mistake)
 token of who published it.
 """
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 import orjson
 
 from schema.errors import Problem
+from schema.names import Status
 from schema.records import ENTRY, Entry, Lists, Product
 from storage import durable, lists
 from storage.durable import Disk
@@ -48,6 +51,16 @@ class Edition:
     popular: tuple[Entry, ...]
     lists: lists.ListReader
 
+    def as_sold(self, sellable: Collection[str]) -> "Edition":
+        """The same edition, with the catalogue as it is now: read-time rules go by that."""
+        return replace(
+            self,
+            products=tuple(
+                replace(product, status=_status(product.product_id in sellable))
+                for product in self.products
+            ),
+        )
+
 
 class Editions:
     """All editions under one root. tests/storage/test_editions.py is the whole promise."""
@@ -77,12 +90,16 @@ class Editions:
         catalogue = orjson.dumps(
             [[p.product_id, p.name, p.category, p.price, p.status] for p in made.products]
         )
-        served = self.current(uid)
+
+        def in_use(number: int) -> bool:
+            now = self._readable(uid)
+            return now is not None and now.edition == number
+
         number, sha = durable.sealed_after(
             self._disk,
             taken,
             lambda number: self._folder(uid, number),
-            lambda number: served is not None and served.edition == number,
+            in_use,
             facts,
             {
                 LISTS: lambda path: lists.write(path, made),
@@ -106,6 +123,13 @@ class Editions:
                     f"edition {now.edition} was published under the newer token {now.fence}",
                     "do nothing: a later night or a rollback has won",
                     code="FENCED",
+                )
+            manifest = durable.manifest_bytes(self._folder(uid, current.edition)) or b""
+            if hashlib.sha256(manifest).hexdigest() != current.manifest_sha256:
+                raise Problem(
+                    f"edition {current.edition} was replaced or removed meanwhile",
+                    "repeat the night",
+                    code="SEALED_BROKEN",
                 )
             body = {
                 "edition": current.edition,
@@ -143,11 +167,7 @@ class Editions:
 
     def stamp(self, uid: str) -> tuple[int, int, int] | None:
         """Changes whenever the pointer does; costs one system call."""
-        try:
-            found = (self._tenant(uid) / "CURRENT").stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return durable.stamp(self._tenant(uid) / "CURRENT")
 
     def open(self, uid: str, number: int, manifest_sha256: str | None = None) -> Edition:
         """Open an edition after checking every byte of it.
@@ -176,9 +196,16 @@ class Editions:
             lists=reader,
         )
 
-    def model_of(self, uid: str, number: int) -> int:
-        """The model an edition was ranked with."""
-        return int(str(durable.unsealed(self._folder(uid, number))["model"]))
+    def model_of(self, uid: str, number: int) -> int | None:
+        """The model an edition was ranked with; None where its manifest cannot be read.
+
+        Only the manifest is read: a damaged edition must not stop the night that replaces it.
+        """
+        data = durable.manifest_bytes(self._folder(uid, number))
+        try:
+            return None if data is None else int(orjson.loads(data)["model"])
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def numbers(self, uid: str) -> list[int]:
         """Editions on disk, oldest first."""
@@ -188,7 +215,11 @@ class Editions:
         return sorted(int(path.name[1:]) for path in parent.glob("e[0-9]*"))
 
     def discard(self, uid: str, number: int) -> None:
-        durable.discard(self._disk, self._folder(uid, number))
+        """Remove an edition, unless it is the one that is served by now."""
+        with durable.locked(self._tenant(uid)):
+            now = self._readable(uid)
+            if now is None or now.edition != number:
+                durable.discard(self._disk, self._folder(uid, number))
 
     def sweep(self, uid: str) -> None:
         """Clear what a killed night left; only under the tenant's lease."""
@@ -212,6 +243,10 @@ class Editions:
 
     def _folder(self, uid: str, number: int) -> Path:
         return self._tenant(uid) / "editions" / f"e{number:06d}"
+
+
+def _status(sellable: bool) -> str:
+    return (Status.SELLABLE if sellable else Status.DISCONTINUED).value
 
 
 def _check_lists(edition: Edition) -> None:

@@ -5,6 +5,7 @@ the start, and checked again in the transaction that publishes.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -119,6 +120,8 @@ class Nights:
             if edition is not None and published:
                 assert point is not None
                 point(edition)
+            if held:  # the model of the edition that holds stays the incumbent
+                conclusion = replace(conclusion, in_force=tenant.model)
             self._record(connection, lease, conclusion, published=published, now=now)
             row = connection.execute(_of_night(lease.tenant, lease.night)).one()
         return _report(row)

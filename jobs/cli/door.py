@@ -15,9 +15,19 @@ from rich.text import Text
 from schema.config import Config, read_config
 from storage.stores import Stores, open_stores
 
+
+def _sentence(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("say why, in a sentence")
+    return value.strip()
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
+why = click.option(
+    "--why", required=True, metavar="SENTENCE", callback=_sentence, help="Kept in the audit trail."
+)
 as_json = click.option("--json", "json", is_flag=True, help="Print JSON, for programs.")
 
 

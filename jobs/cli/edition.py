@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
+from jobs.cli.door import actor, as_json, day, now, print_json, table, why, with_stores
 from schema.config import Config
 from schema.errors import Problem
 from schema.records import Tenant
@@ -46,7 +46,7 @@ def list_editions(stores: Stores, config: Config, tenant: str, json: bool) -> No
 @edition.command()
 @click.argument("tenant")
 @click.argument("number", type=click.IntRange(1, 2**31 - 1))
-@click.option("--why", required=True, metavar="SENTENCE", help="Kept in the audit trail.")
+@why
 @with_stores
 def activate(stores: Stores, config: Config, tenant: str, number: int, why: str) -> None:
     """Serve an earlier edition and its model at once; the next night does not publish over it.

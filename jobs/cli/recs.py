@@ -45,6 +45,9 @@ def recs(
         )
     else:
         edition = stores.editions.open(known.uid, current.edition, current.manifest_sha256)
+        sellable = stores.datasets.sellable(known.uid)
+        if sellable is not None:
+            edition = edition.as_sold(sellable)
         shown = Shown(edition.number, edition.model, current.published_at)
         own = edition.lists.of(customer)
         body = answer(

@@ -6,8 +6,9 @@ from typing import Any
 import click
 import orjson
 
-from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
+from jobs.cli.door import actor, as_json, day, now, print_json, table, why, with_stores
 from schema.config import Config
+from schema.errors import Problem
 from schema.names import Mode, tenant_id
 from schema.records import Tenant
 from schema.settings import with_changes
@@ -53,7 +54,6 @@ def list_tenants(stores: Stores, config: Config, json: bool) -> None:
     rows = []
     for known in stores.ledger.tenants():
         night = nights.get(known.tenant)
-        current = stores.editions.current(known.uid)
         rows.append(
             {
                 "tenant": known.tenant,
@@ -63,7 +63,7 @@ def list_tenants(stores: Stores, config: Config, json: bool) -> None:
                 "night": night.night if night else None,
                 "verdict": night.outcome if night else None,
                 "model": known.model,
-                "edition": current.edition if current else None,
+                "edition": _served(stores, known),
             }
         )
     if json:
@@ -122,7 +122,7 @@ def set_settings(stores: Stores, config: Config, name: str, changes: tuple[str, 
 @tenant.command()
 @click.argument("name")
 @click.argument("mode", type=click.Choice([mode.value for mode in Mode]))
-@click.option("--why", required=True, metavar="SENTENCE", help="Kept in the audit trail.")
+@why
 @with_stores
 def mode(stores: Stores, config: Config, name: str, mode: str, why: str) -> None:
     """Turn a tenant on, freeze it (keep the model, stop retraining) or turn it off.
@@ -132,6 +132,15 @@ def mode(stores: Stores, config: Config, name: str, mode: str, why: str) -> None
     known = stores.ledger.tenant(name)
     was, now_is = stores.ledger.change_mode(known.tenant, Mode(mode), by=actor(), why=why, at=now())
     click.echo(f"{name}: {was} -> {now_is}. Undo: recfactory tenant mode {name} {was} --why …")
+
+
+def _served(stores: Stores, known: Tenant) -> int | str | None:
+    """The edition served; one damaged pointer must not hide the other tenants."""
+    try:
+        current = stores.editions.current(known.uid)
+    except Problem:
+        return "damaged"
+    return current.edition if current else None
 
 
 def _described(stores: Stores, config: Config, known: Tenant) -> dict[str, Any]:

@@ -132,6 +132,25 @@ class TestAReason:
         assert told.any()
         assert (found[told] == row.indices[shares.argmax(0)][told]).all()
 
+    def test_never_names_a_product_that_was_only_looked_at(self) -> None:
+        looked = [(row, product, 119) for row in range(40) for product in range(20)]
+        known = set(zip(TOLD.customer.tolist(), TOLD.product.tolist(), strict=True))
+        fresh = [(c, p, d) for c, p, d in looked if (c, p) not in known]
+        rows = sorted(
+            [
+                *(
+                    (int(c), int(p), int(d), 1.0)
+                    for c, p, d in zip(TOLD.customer, TOLD.product, TOLD.day, strict=True)
+                ),
+                *((c, p, d, 0.1) for c, p, d in fresh),
+            ]
+        )
+        told = history([row[:3] for row in rows], 40, 20, weights=[row[3] for row in rows])
+        for row, entries in enumerate(ranked(told=told).entries):
+            for entry in entries:
+                if REASONS[entry["reason"]] is Reason.SIMILAR:
+                    assert (row, int(entry["because"])) in known
+
 
 class TestAStranger:
     def test_sees_what_most_customers_buy_lately(self) -> None:

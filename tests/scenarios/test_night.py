@@ -19,6 +19,7 @@ from jobs.executors import Failure, InProcess, Result, Task
 from jobs.fleet import exit_status, run_fleet
 from schema.config import Nightly
 from schema.dates import day_number
+from schema.errors import FactoryError
 from schema.names import Outcome, Reason, TenantId
 from schema.records import Blend, Entry, History, Model, NightReport, Windows
 from storage.editions import Edition
@@ -364,8 +365,8 @@ class TestFeedback:
         later = order["occurred_at"].replace(hour=20)
         self.told(world, order["customer_id"], order["product_id"], "e-1", later)
         twin = two_tenants(tmp_path / "twin")
-        ours, theirs = world.night(ACME), twin.night(ACME)
-        assert ours.figures["interactions"] == theirs.figures["interactions"]
+        world.night(ACME)
+        twin.night(ACME)
         assert listed(world) == listed(twin)
         twin.stores.engine.dispose()
 
@@ -378,3 +379,12 @@ class TestFeedback:
         twin.night(ACME)
         assert listed(world) == listed(twin)
         twin.stores.engine.dispose()
+
+
+def test_a_night_that_has_not_begun_is_refused(world: World) -> None:
+    """Or nothing would be due for this tenant until that date."""
+    today = datetime(2026, 4, 1, 0, 5, tzinfo=UTC)
+    with pytest.raises(FactoryError) as told:
+        world.night(ACME, NEXT_NIGHT, lambda: today)
+    assert told.value.problem.code == "NIGHT_FUTURE"
+    assert world.stores.nights.nights(ACME) == []

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs import night as night_job
 from schema.errors import FactoryError, NotThere, Problem
 from schema.names import Outcome
+from schema.records import Verdict
 from storage.durable import Disk
 from storage.rollback import activate
 from tests.scenarios.tree import contents, folder_of, untouched
@@ -30,9 +32,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.stores.engine.dispose()
 
 
-def go_back(world: World, number: int = 1) -> None:
+def go_back(world: World, number: int = 1, hold: timedelta = HOLD) -> None:
     tenant = world.tenant(ACME)
-    activate(world.stores, tenant, number, hold=HOLD, by="ann", why="odd lists", now=MORNING)
+    activate(world.stores, tenant, number, hold=hold, by="ann", why="odd lists", now=MORNING)
 
 
 def served(world: World) -> int:
@@ -111,14 +113,25 @@ class TestTheNextNight:
         assert served(world) == report.edition
 
     def test_the_edition_gone_back_to_survives_the_removal_of_old_ones(self, world: World) -> None:
-        go_back(world)
+        go_back(world, hold=timedelta(days=30))
         for day in range(1, 8):
-            night = NEXT_NIGHT + timedelta(days=day)
-            world.night(ACME, night, at(MORNING + timedelta(minutes=day)))
+            world.night(ACME, NEXT_NIGHT + timedelta(days=day))
         world.stores.editions.check(
             world.tenant(ACME).uid, 1, world.stores.nights.editions(ACME)[-1]["manifest_sha256"]
         )
         assert served(world) == 1
+
+    def test_leaves_the_model_of_the_edition_gone_back_to_in_force(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A challenger promoted during the hold was never served: the next one need not beat it."""
+        go_back(world)
+        before = world.tenant(ACME).model
+        won = Verdict(Outcome.PROMOTED, "promoted for the trial")
+        monkeypatch.setattr(night_job, "decide", lambda *_, **__: won)
+        report = world.night(ACME, THIRD_NIGHT, at(MORNING + timedelta(hours=20)))
+        assert (report.outcome, report.published) == (Outcome.PROMOTED, False)
+        assert world.tenant(ACME).model == before
 
     def test_one_that_ran_while_somebody_went_back_is_refused(
         self, world: World, monkeypatch: pytest.MonkeyPatch

@@ -49,7 +49,7 @@ class TestATenantsOwnChoices:
     def test_that_are_none_are_the_template(self) -> None:
         assert with_changes(TEMPLATE, {}) == TEMPLATE
 
-    @given(factors=st.integers(1, 512), length=st.integers(1, 1000))
+    @given(factors=st.integers(1, 512), length=st.integers(40, 1000))
     def test_within_the_ranges_are_taken(self, factors: int, length: int) -> None:
         changed = with_changes(TEMPLATE, {"als.factors": factors, "lists.length": length})
 

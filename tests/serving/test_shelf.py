@@ -17,7 +17,7 @@ ALWAYS, NEVER = 1e-9, 1e9
 @pytest.fixture
 def shelf(morning: World) -> Iterator[Shelf]:
     """One that looks at every call."""
-    made = Shelf(morning.stores.editions, 512, ALWAYS)
+    made = Shelf(morning.stores.editions, morning.stores.datasets, 512, ALWAYS)
     yield made
     made.close()
 
@@ -56,7 +56,7 @@ def damage_edition(world: World, edition: int, name: TenantId = ACME) -> None:
 class TestAShelf:
     def test_has_nothing_of_a_tenant_before_its_first_edition(self, empty_world: World) -> None:
         empty_world.add(ACME)
-        shelf = Shelf(empty_world.stores.editions, 512, ALWAYS)
+        shelf = Shelf(empty_world.stores.editions, empty_world.stores.datasets, 512, ALWAYS)
 
         assert shelf.current(empty_world.tenant(ACME)) is None
         assert not shelf.published(empty_world.tenant(ACME))
@@ -84,7 +84,7 @@ class TestAShelf:
         assert first_product(shelf, morning)
 
     def test_does_not_look_again_before_its_time(self, morning: World) -> None:
-        shelf = Shelf(morning.stores.editions, 512, NEVER)
+        shelf = Shelf(morning.stores.editions, morning.stores.datasets, 512, NEVER)
         assert number(shelf, morning) == 1
 
         morning.night(ACME, NEXT_NIGHT)
@@ -121,7 +121,7 @@ class TestAShelf:
 
 class TestAFullShelf:
     def test_closes_what_was_asked_for_longest_ago_and_opens_it_again(self, morning: World) -> None:
-        shelf = Shelf(morning.stores.editions, 1, ALWAYS)
+        shelf = Shelf(morning.stores.editions, morning.stores.datasets, 1, ALWAYS)
 
         for _ in range(3):
             for name in (ACME, BETA):
@@ -130,7 +130,7 @@ class TestAFullShelf:
         shelf.close()
 
     def test_keeps_what_was_asked_for_last(self, morning: World) -> None:
-        shelf = Shelf(morning.stores.editions, 2, ALWAYS)
+        shelf = Shelf(morning.stores.editions, morning.stores.datasets, 2, ALWAYS)
         morning.stores.ledger.register(TenantId("third"), "t3", "Third", "UTC", by="test", at=NOW)
         for name in (ACME, BETA, ACME):
             number(shelf, morning, name)
@@ -155,7 +155,7 @@ class TestAnEditionThatCannotBeRead:
 
     def test_is_a_problem_where_there_is_no_old_one(self, morning: World) -> None:
         damage_edition(morning, 1)
-        shelf = Shelf(morning.stores.editions, 512, ALWAYS)
+        shelf = Shelf(morning.stores.editions, morning.stores.datasets, 512, ALWAYS)
 
         with pytest.raises(Problem):
             number(shelf, morning)

@@ -15,7 +15,8 @@ from tests.storage.made import ONE, OTHER
 
 
 def table(*names: str) -> pa.Table:
-    return pa.table({"name": pa.array(names, pa.string())})
+    column = pa.array(names, pa.string())
+    return pa.table({"name": column, "product_id": column, "status": ["sellable"] * len(names)})
 
 
 def accept(
