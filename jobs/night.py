@@ -144,10 +144,9 @@ def _work(stores: Stores, tenant: Tenant, template: TenantSettings, night: date)
             night=night,
             horizon_days=kept.model.horizon_days,
         )
-    verdict = decided.verdict
     return Conclusion(
-        outcome=verdict.outcome,
-        because=verdict.because,
+        outcome=decided.verdict.outcome,
+        because=decided.verdict.because,
         figures={
             "customers": len(history.customers),
             "products": len(data.products),
@@ -156,10 +155,7 @@ def _work(stores: Stores, tenant: Tenant, template: TenantSettings, night: date)
             "lists": len(lists.customers),
             "windows": _spelled(windows),
             "seed": settings.seed,
-            "rmse_interval": verdict.rmse_interval,
-            "ndcg_interval": verdict.ndcg_interval,
-            "challenger": decided.challenged.figures() if decided.challenged else None,
-            "incumbent": decided.incumbent_judged.figures() if decided.incumbent_judged else None,
+            **decided.figures(),
             "seconds": watch.seconds,
         },
         models=kept.models,
@@ -178,6 +174,16 @@ class _Decided:
     challenger: Model | None = None
     challenged: Judgement | None = None
     incumbent_judged: Judgement | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """Everything it had to go by, ready for JSON."""
+        challenger, incumbent = self.challenged, self.incumbent_judged
+        return {
+            "rmse_interval": self.verdict.rmse_interval,
+            "ndcg_interval": self.verdict.ndcg_interval,
+            "challenger": challenger.figures() if challenger else None,
+            "incumbent": incumbent.figures() if incumbent else None,
+        }
 
 
 def _decide(
