@@ -233,7 +233,7 @@ def discard(disk: Disk, folder: Path) -> None:
 
 
 def sweep(disk: Disk, parent: Path) -> None:
-    """Clear what an interrupted write left behind; only ever called under the tenant's lease."""
+    """Clear what an interrupted write left behind; only where nobody else writes now."""
     if not parent.is_dir():
         return
     for path in parent.iterdir():

@@ -223,7 +223,9 @@ class Editions:
 
     def sweep(self, uid: str) -> None:
         """Clear what a killed night left; only under the tenant's lease."""
-        durable.sweep(self._disk, self._tenant(uid))
+        if self._tenant(uid).is_dir():
+            with durable.locked(self._tenant(uid)):  # a rollback may be writing its pointer
+                durable.sweep(self._disk, self._tenant(uid))
         durable.sweep(self._disk, self._tenant(uid) / "editions")
 
     def check(self, uid: str, number: int, sha: str) -> None:
