@@ -6,6 +6,8 @@ checked matrices, a new object per fit, one thread, and always the exact fold-in
 customer factors lag half a step behind the product factors.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
@@ -16,29 +18,37 @@ from schema.settings import AlsSettings
 
 Factors = NDArray[np.float32]
 
+_EPSILON = np.float32(0.2)
+"""Weight from which on more of the same adds ever less confidence."""
 
-def fit(
-    taste: csr_matrix, settings: AlsSettings, *, seed: int, start: Factors | None = None
-) -> Factors:
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Customers (C, k) and products (P, k), float32, as the last iteration left them."""
+
+    customers: Factors
+    products: Factors
+
+
+def fit(taste: csr_matrix, settings: AlsSettings, *, seed: int, start: Fit | None = None) -> Fit:
     """Factor implicit feedback with alternating least squares.
 
     Minimises ``Σ c_ui (p_ui - x_u·y_i)² + λ (Σ|x_u|² + Σ|y_i|²)`` over *all* pairs; ``p_ui`` is 1
-    for a seen pair, else 0. A seen pair has confidence ``c_ui = α log(1 + w_ui) ``, at least 1; an
-    unseen one has 1.
+    for a seen pair, else 0. A seen pair has the confidence of ``confidence``, an unseen one 1.
 
     Args:
         taste: (C, P) CSR float32, decayed event weights w, > 0.
-        start: (P, k) product factors to carry on from, for ``continued_iterations``; without
-            them a fresh fit of ``iterations`` begins from the seed.
+        start: where to carry on from, for ``continued_iterations``; without it a fresh fit of
+            ``iterations`` begins from the seed.
 
     Returns:
-        (P, k) float32 product factors. Same input and seed give the same bytes on one machine.
+        Same input and seed give the same bytes on one machine.
 
     Raises:
         Problem: the matrix is empty or not finite, or the fit did not stay finite.
 
     Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM
-        2008 (there 1 + α r); conjugate gradient steps after Takács, Pilászy, Tikk, RecSys 2011.
+        2008; conjugate gradient steps after Takács, Pilászy, Tikk, RecSys 2011.
     """
     weights = confidence(taste, settings)
     if not weights.nnz:
@@ -48,17 +58,18 @@ def fit(
     model = _new(
         settings, seed, settings.iterations if start is None else settings.continued_iterations
     )
-    if start is not None:
-        model.item_factors = np.array(start, np.float32, order="C")  # a copy: fit works in place
-        model.user_factors = fold_in(taste, start, settings)
-    if model.iterations:
-        model.fit(weights, show_progress=False)
-    factors = np.asarray(model.item_factors, np.float32)
-    if not np.isfinite(factors).all():
+    if start is not None:  # copies: fit works in place
+        model.user_factors = np.array(start.customers, np.float32, order="C")
+        model.item_factors = np.array(start.products, np.float32, order="C")
+        if not model.iterations:
+            return start
+    model.fit(weights, show_progress=False)
+    found = Fit(np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32))
+    if not (np.isfinite(found.products).all() and np.isfinite(found.customers).all()):
         raise Problem(
             "the factors did not stay finite", "raise als.regularization", code="TRAIN_NOT_FINITE"
         )
-    return factors
+    return found
 
 
 def fold_in(taste: csr_matrix, products: Factors, settings: AlsSettings) -> Factors:
@@ -89,7 +100,10 @@ def fold_in(taste: csr_matrix, products: Factors, settings: AlsSettings) -> Fact
 
 
 def confidence(taste: csr_matrix, settings: AlsSettings) -> csr_matrix:
-    """``max(1, α log(1 + w))``, checked for everything the library does not check itself."""
+    """``max(1, α log(1 + w / ε))``, checked for everything the library does not check itself.
+
+    Source: Hu, Koren, Volinsky, ICDM 2008, equation 6 (there 1 + α log(1 + r / ε)).
+    """
     weights = csr_matrix(taste, dtype=np.float32, copy=True)
     weights.sum_duplicates()
     weights.sort_indices()
@@ -105,7 +119,7 @@ def confidence(taste: csr_matrix, settings: AlsSettings) -> csr_matrix:
             "this is a defect: do not call the library with it",
             code="TRAIN_SHAPE",
         )
-    weights.data = np.maximum(np.float32(1), np.float32(settings.alpha) * np.log1p(weights.data))
+    weights.data = np.maximum(np.float32(1), np.float32(settings.alpha) * np.log1p(weights.data / _EPSILON))
     weights.indices = weights.indices.astype(np.int32)
     weights.indptr = weights.indptr.astype(np.int32)
     return weights

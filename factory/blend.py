@@ -6,42 +6,31 @@ customer come back for what they know (``repeat``), and will they discover what 
 calibrated by construction; its Brier score is the RMSE that the gate compares.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.special import expit
 
+from factory.affinity import AFFINITY, Affinities
 from factory.evidence import Evidence
-from factory.features import CUSTOMER, FRESH, PRODUCT, REPEAT, Features, features
+from factory.features import CUSTOMER, PAIR, PRODUCT, Features, features
+from factory.logistic import Lesson, joined, regress, sigmoid
+from factory.prior import PRIOR
 from schema.records import Blend
 from schema.settings import BlendSettings
 
-_Doubles = NDArray[np.float64]
 _Floats = NDArray[np.float32]
-_Real = TypeVar("_Real", np.float32, np.float64)
+_Values = Mapping[str, _Floats]
 
-PRIOR = Blend(
-    repeat={
-        "intercept": -3.08, "als": 0.52,
-        "share": -0.38, "recent_share": 0.16, "season_share": 0.26, "newcomers": 0.06,
-        "purchases": 0.25, "recent_purchases": -0.10, "silence": -0.02,
-        "times": 0.40, "decayed": 0.57, "age": -0.15, "overdue": -0.01, "repurchase": 0.19,
-        "own_share": 0.32,
-    },
-    fresh={
-        "intercept": -2.85, "als": 3.99,
-        "share": 0.51, "recent_share": 0.14, "season_share": 0.23, "newcomers": 0.42,
-        "purchases": 0.40, "recent_purchases": -0.18, "silence": -0.13,
-    },
-)  # fmt: skip
-"""The template's coefficients: where a tenant shows nothing to the contrary, these hold.
+FRESH = ("intercept", "als", *AFFINITY, *PRODUCT, *CUSTOMER)
+"""What the regression for products new to the customer sees."""
+REPEAT = (*FRESH, *PAIR)
+"""What the regression for products bought before sees."""
 
-Medians over fifteen real tenants, as `python -m benchmarks.template FOLDER…` prints them.
-"""
+TAUGHT_AT_ONCE = 250
+"""Customers whose pairs are looked at in one block while teaching: bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +43,44 @@ class Scene:
 
     evidence: Evidence
     features: Features
+    affinities: Affinities
     vectors: _Floats
     factors: _Floats
 
 
 def scene(evidence: Evidence, vectors: _Floats, factors: _Floats) -> Scene:
-    return Scene(evidence, features(evidence), vectors, factors)
+    return Scene(evidence, features(evidence), Affinities(evidence), vectors, factors)
 
 
-def probabilities(scene: Scene, blend: Blend, customers: NDArray[np.integer]) -> _Floats:
+def probabilities(
+    scene: Scene, blend: Blend, customers: NDArray[np.integer], affinities: _Values | None = None
+) -> _Floats:
     """Purchase probability of the given customers (row numbers) for every product.
+
+    Args:
+        affinities: ``scene.affinities.of(customers)``, where the caller has them already.
 
     Returns:
         (len(customers), P) float32 within 0..1.
 
-    Cost: one matrix product and one exponential a pair; 4 bytes a pair of memory.
+    Cost: some ten passes over the block; 4 bytes a pair and affinity of memory.
     """
-    scaled = scene.vectors[customers] * np.float32(blend.fresh.get("als", 0.0))
-    logits: _Floats = scaled @ scene.factors.T
-    logits += product_bias(scene, blend)[None, :]
-    logits += customer_bias(scene, blend)[customers][:, None]
+    values = _values(scene, customers, affinities)
+    logits = np.add.outer(customer_bias(scene, blend)[customers], product_bias(scene, blend))
+    for name, value in values.items():
+        if weight := blend.fresh.get(name, 0.0):
+            logits += np.float32(weight) * value
     rows, pairs = scene.evidence.pairs_of(customers)
-    repeat = repeat_matrix(scene, pairs) @ _weights(blend.repeat, REPEAT)
-    logits[rows, scene.evidence.product[pairs]] = repeat
+    design = repeat_matrix(scene, values, rows, pairs)
+    logits[rows, scene.evidence.product[pairs]] = design @ _weights(blend.repeat, REPEAT)
     return sigmoid(logits)
+
+
+def _values(
+    scene: Scene, customers: NDArray[np.integer], affinities: _Values | None = None
+) -> _Values:
+    als = scene.vectors[customers] @ scene.factors.T
+    return {"als": als} | dict(scene.affinities.of(customers) if affinities is None else affinities)
 
 
 def product_bias(scene: Scene, blend: Blend) -> _Floats:
@@ -91,204 +94,125 @@ def customer_bias(scene: Scene, blend: Blend) -> _Floats:
     return bias + np.float32(blend.fresh["intercept"])
 
 
-def repeat_matrix(scene: Scene, pairs: NDArray[np.int64]) -> _Floats:
-    """(len(pairs), features) design matrix of pairs bought before, columns as in REPEAT."""
-    customer, product = scene.evidence.customer[pairs], scene.evidence.product[pairs]
-    return np.concatenate(
-        [_common_columns(scene, customer, product), scene.features.pair[pairs]], axis=1
-    )
-
-
-def fresh_matrix(scene: Scene, customer: NDArray[np.int32], product: NDArray[np.int32]) -> _Floats:
-    """(n, features) design matrix of any pairs, columns as in FRESH."""
-    return _common_columns(scene, customer, product)
-
-
-def _common_columns(
-    scene: Scene, customer: NDArray[np.int32], product: NDArray[np.int32]
+def repeat_matrix(
+    scene: Scene, values: _Values, rows: NDArray[np.int64], pairs: NDArray[np.int64]
 ) -> _Floats:
-    als = np.einsum("nk,nk->n", scene.vectors[customer], scene.factors[product])
-    return np.concatenate(
-        [
-            np.ones((len(customer), 1), np.float32),
-            als[:, None],
-            scene.features.product[product],
-            scene.features.customer[customer],
-        ],
-        axis=1,
-    )
+    """(len(pairs), features) design matrix of pairs bought before, columns as in REPEAT.
+
+    Args:
+        values: of a block of customers; rows: the place of each pair's customer in it.
+    """
+    customer, product = scene.evidence.customer[pairs], scene.evidence.product[pairs]
+    common = fresh_matrix(scene, values, rows, customer, product)
+    return np.concatenate([common, scene.features.pair[pairs]], axis=1)
 
 
-def teach(
-    scenes: Sequence[Scene],
-    labels: Sequence[csr_matrix],
+def fresh_matrix(
+    scene: Scene,
+    values: _Values,
+    rows: NDArray[np.int64],
+    customer: NDArray[np.integer],
+    product: NDArray[np.integer],
+) -> _Floats:
+    """(n, features) design matrix of any pairs, columns as in FRESH."""
+    matrix = np.zeros((len(rows), len(FRESH)), np.float32)
+    matrix[:, 0] = 1
+    for name, value in values.items():
+        matrix[:, FRESH.index(name)] = value[rows, product]
+    begin = 2 + len(AFFINITY)
+    middle = begin + len(PRODUCT)
+    matrix[:, begin:middle] = scene.features.product[product]
+    matrix[:, middle:] = scene.features.customer[customer]
+    return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What one window taught: pairs bought before, and pairs that were new."""
+
+    repeat: Lesson
+    fresh: Lesson
+
+
+def lessons(
+    scene: Scene,
+    bought: csr_matrix,
     sellable: NDArray[np.bool_],
     settings: BlendSettings,
     *,
-    seed: int,
-    with_als: bool,
-) -> Blend:
+    importance: float,
+    rng: np.random.Generator,
+) -> Lessons:
+    """Pairs of a seeded sample of customers, what was known about them, and what happened.
+
+    Of the pairs new to the customer all purchases are taken, and a sample of the others that is
+    weighted back to their number.
+
+    Args:
+        scene: as of the start of the window; bought: (C, P) CSR ones, what was bought in it.
+        importance: weight of every pair of this window.
+    """
+    known = np.flatnonzero(scene.evidence.known)
+    chosen = np.sort(rng.permutation(known)[: settings.customers])
+    cells = len(chosen) * int(sellable.sum())
+    rate = min(1.0, settings.sample / max(cells, 1))
+    repeats, freshes = [], []
+    for begin in range(0, len(chosen), TAUGHT_AT_ONCE):
+        block = chosen[begin : begin + TAUGHT_AT_ONCE]
+        values = _values(scene, block)
+        label = bought[block].toarray() > 0
+        rows, pairs = scene.evidence.pairs_of(block)
+        kept = sellable[scene.evidence.product[pairs]]
+        rows, pairs = rows[kept], pairs[kept]
+        product = scene.evidence.product[pairs]
+        weight = np.full(len(pairs), importance)
+        repeats.append(
+            Lesson(repeat_matrix(scene, values, rows, pairs), label[rows, product], weight)
+        )
+        new = np.broadcast_to(sellable, label.shape).copy()
+        new[rows, product] = False
+        drawn = rng.random(label.shape, dtype=np.float32) < rate
+        rows, product = np.nonzero(new & (label | drawn))
+        happened = label[rows, product]
+        freshes.append(
+            Lesson(
+                fresh_matrix(scene, values, rows, block[rows], product),
+                happened,
+                np.where(happened, importance, importance / rate),
+            )
+        )
+    return Lessons(joined(repeats, len(REPEAT)), joined(freshes, len(FRESH)))
+
+
+def teach(taught: Sequence[Lessons], settings: BlendSettings, *, without: Collection[str]) -> Blend:
     """Fit both regressions to what happened in the teach windows.
 
     Args:
-        scenes: one a window, as of its start; labels: (C, P) CSR ones, what was bought in it.
-        with_als: False gives the baseline: the same blend, blind to the factors.
+        without: features to leave out.
 
     Returns:
-        The template's coefficients, moved as far as the evidence carries (MAP estimate under a
-        Gaussian prior of precision ``ridge``); exactly the template's without any window.
+        The template's coefficients, moved as far as the evidence carries; exactly the template's
+        without any window.
     """
-    rng = np.random.default_rng(seed)
-    repeat_parts, fresh_parts = [], []
-    for view, bought in zip(scenes, labels, strict=True):
-        repeat_parts.append(_repeat_lesson(view, bought, sellable, settings.sample, rng))
-        fresh_parts.append(_fresh_lesson(view, bought, sellable, settings.sample, rng))
     return Blend(
-        _regress(repeat_parts, REPEAT, PRIOR.repeat, settings.ridge, with_als),
-        _regress(fresh_parts, FRESH, PRIOR.fresh, settings.ridge, with_als),
+        _fit([lesson.repeat for lesson in taught], REPEAT, PRIOR.repeat, settings.ridge, without),
+        _fit([lesson.fresh for lesson in taught], FRESH, PRIOR.fresh, settings.ridge, without),
     )
 
 
-_Lesson = tuple[_Floats, _Doubles, _Doubles]  # design matrix, labels, weights
-
-
-def _repeat_lesson(
-    view: Scene,
-    bought: csr_matrix,
-    sellable: NDArray[np.bool_],
-    most: int,
-    rng: np.random.Generator,
-) -> _Lesson:
-    evidence = view.evidence
-    pairs = np.flatnonzero(sellable[evidence.product])
-    weight = 1.0
-    if len(pairs) > most:
-        weight = len(pairs) / most
-        pairs = np.sort(rng.choice(pairs, most, replace=False))
-    label = _labels(bought, evidence.customer[pairs], evidence.product[pairs])
-    return repeat_matrix(view, pairs), label, np.full(len(pairs), weight)
-
-
-def _fresh_lesson(
-    view: Scene,
-    bought: csr_matrix,
-    sellable: NDArray[np.bool_],
-    most: int,
-    rng: np.random.Generator,
-) -> _Lesson:
-    """All discoveries, and a sample of the other pairs weighted back to their number."""
-    evidence = view.evidence
-    shape = bought.shape
-    owned = _keys(evidence.customer, evidence.product, shape[1])
-    positive = bought.tocoo()
-    keep = evidence.known[positive.row] & sellable[positive.col]
-    found = np.setdiff1d(_keys(positive.row[keep], positive.col[keep], shape[1]), owned)
-
-    customers, products = np.flatnonzero(evidence.known), np.flatnonzero(sellable)
-    everything = len(customers) * len(products)
-    if everything <= most:
-        drawn = _keys(
-            np.repeat(customers, len(products)), np.tile(products, len(customers)), shape[1]
-        )
-    else:
-        draws = rng.integers(0, everything, most)
-        drawn = _keys(customers[draws // len(products)], products[draws % len(products)], shape[1])
-    others = drawn[~np.isin(drawn, owned) & ~np.isin(drawn, found)]
-    weight = everything / max(min(most, everything), 1)
-
-    keys = np.concatenate([found, others])
-    label = np.concatenate([np.ones(len(found)), np.zeros(len(others))])
-    weights = np.concatenate([np.ones(len(found)), np.full(len(others), weight)])
-    customer, product = np.divmod(keys, max(shape[1], 1))
-    return fresh_matrix(view, customer.astype(np.int32), product.astype(np.int32)), label, weights
-
-
-def _keys(
-    customer: NDArray[np.integer], product: NDArray[np.integer], products: int
-) -> NDArray[np.int64]:
-    return customer.astype(np.int64) * products + product
-
-
-def _labels(
-    bought: csr_matrix, customer: NDArray[np.int32], product: NDArray[np.int32]
-) -> _Doubles:
-    width = bought.shape[1]
-    positive = bought.tocoo()
-    return np.isin(
-        _keys(customer, product, width), _keys(positive.row, positive.col, width)
-    ).astype(np.float64)
-
-
-def _regress(
-    lessons: Sequence[_Lesson],
+def _fit(
+    taught: Sequence[Lesson],
     names: tuple[str, ...],
     prior: Mapping[str, float],
     ridge: float,
-    with_als: bool,
+    without: Collection[str],
 ) -> dict[str, float]:
-    used = [name for name in names if with_als or name != "als"]
-    centre = np.array([prior[name] for name in used])
+    used = [name for name in names if name not in without]
     columns = [names.index(name) for name in used]
-    if lessons:
-        design = np.concatenate([lesson[0][:, columns] for lesson in lessons]).astype(np.float64)
-        label = np.concatenate([lesson[1] for lesson in lessons])
-        weight = np.concatenate([lesson[2] for lesson in lessons])
-        centre = logistic(design, label, weight, centre, ridge)
-    return {name: float(value) for name, value in zip(used, centre, strict=True)}
-
-
-def logistic(
-    design: _Doubles, label: _Doubles, weight: _Doubles, prior: _Doubles, ridge: float
-) -> _Doubles:
-    """Weighted logistic regression with a Gaussian prior, by damped Newton steps (IRLS).
-
-    Minimises ``-Σ w (y log p + (1-y) log(1-p)) + ridge/2 |β - prior|²``.
-
-    Args:
-        design: (n, f); label: (n,) 0 or 1; weight: (n,) ≥ 0; prior: (f,).
-
-    Returns:
-        (f,) coefficients; the objective never rises above that of the prior.
-    """
-    beta = prior.copy()
-    value = _objective(design, label, weight, beta, prior, ridge)
-    for _ in range(30):
-        p = sigmoid(design @ beta)
-        gradient = design.T @ (weight * (p - label)) + ridge * (beta - prior)
-        curvature = (design * (weight * p * (1 - p))[:, None]).T @ design
-        curvature[np.diag_indices_from(curvature)] += ridge
-        step = np.linalg.solve(curvature, gradient)
-        scale = 1.0
-        while True:
-            trial = beta - scale * step
-            new = _objective(design, label, weight, trial, prior, ridge)
-            if new <= value or scale < 1e-4:
-                break
-            scale /= 2
-        if new > value:
-            break
-        beta, gain, value = trial, value - new, new
-        if gain < 1e-6 * max(abs(value), 1):
-            break
-    return beta
-
-
-def _objective(
-    design: _Doubles,
-    label: _Doubles,
-    weight: _Doubles,
-    beta: _Doubles,
-    prior: _Doubles,
-    ridge: float,
-) -> float:
-    logit = design @ beta
-    loss = weight @ (np.logaddexp(0, logit) - label * logit)
-    return float(loss + ridge / 2 * ((beta - prior) @ (beta - prior)))
-
-
-def sigmoid(logit: NDArray[_Real]) -> NDArray[_Real]:
-    """``1 / (1 + e^-x)`` in the precision of its argument, exact far into both tails."""
-    return np.asarray(expit(logit))
+    lesson = joined(taught, len(names))
+    centre = np.array([prior[name] for name in used])
+    beta = regress(Lesson(lesson.design[:, columns], lesson.label, lesson.weight), centre, ridge)
+    return {name: float(value) for name, value in zip(used, beta, strict=True)}
 
 
 def _weights(coefficients: Mapping[str, float], names: tuple[str, ...]) -> _Floats:

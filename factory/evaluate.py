@@ -51,7 +51,7 @@ def evaluate(
         return None
     engine = train(history, windows, settings, kind=ALS, fingerprint="")
     baseline = train(history, windows, settings, kind=BASELINE, fingerprint="")
-    moment = as_of(history, cut, days, settings.als.half_life_days)
+    moment = as_of(history, cut, days)
     scene = view(engine, history, cut)
     scorers: list[Scorer] = [
         _same(moment.buyers),

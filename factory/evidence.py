@@ -9,50 +9,72 @@ from scipy.sparse import csr_matrix
 from schema.records import History
 
 _Doubles = NDArray[np.float64]
+_Ints = NDArray[np.int32]
 
 SEASON = 3
 """Horizons that count as "this season": between the last window and ever."""
+
+HALF_LIVES = (0.5, 2.0, 6.0)
+"""Memories of decayed counts, in horizons: of late, this season, as a habit."""
+
+SHORT, MIDDLE, LONG = range(3)
+"""Which of HALF_LIVES."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything the features of a pair are made of; rows of the history before ``day`` only.
 
-    C customers, P products, m pairs bought before (sorted by customer, then product).
+    C customers, P products, m pairs bought before (sorted by customer, then product). A visit is
+    a day on which a customer bought anything. Spans are in days, as of ``day``.
 
     Attributes:
         known: (C,) customers with any interaction before the day.
-        taste: (C, P) CSR float32, summed event weights, each halved every half-life.
         starts: (C + 1,) slices of the pair arrays by customer.
-        product: (m,) the pair's product; customer: (m,) its customer.
+        customer, product: (m,) whose pair, and of what.
         times: (m,) days on which it was bought; first, last: day numbers.
-        decayed: (m,) purchases, each halved every half-life.
-        buyers: (P,) customers who ever bought; recent_buyers: (P,) in the last ``horizon`` days.
-        season_buyers: (P,) in the last SEASON horizons; newcomers: (P,) for the first time then.
-        repeaters: (P,) customers who bought on more than one day.
-        purchases: (C,) purchase days x products; recent_purchases: in the last ``horizon`` days.
-        last_seen: (C,) day of the last purchase; the day itself where there is none.
+        decayed: (3, m) purchases, each halved every HALF_LIVES horizons.
+        buyers: (P,) customers who ever bought; recent_buyers: (P,) in the last ``horizon`` days;
+            season_buyers: (P,) in the last SEASON horizons.
+        newcomers: (P,) customers who bought it for the first time in the last ``horizon`` days;
+            season_newcomers: (P,) in the last SEASON horizons.
+        sales: (P,) purchases, each halved every HALF_LIVES[SHORT] horizons.
+        on_sale_since, last_sold: (P,) day numbers; the day itself where it never sold.
+        visits: (C,) visits; recent_visits: (C,) each halved every HALF_LIVES[MIDDLE] horizons.
+        first_visit, last_visit: (C,) day numbers; the day itself where there is none.
+        variety: (C,) different products bought; discoveries: (C,) first purchases of a product,
+            each halved every HALF_LIVES[MIDDLE] horizons.
+        purchases: (C,) products bought, counted once a visit.
+        category, segment: (P,), (C,) numbers of the groups, -1 for none, as in the history.
     """
 
     day: int
     horizon: int
     known: NDArray[np.bool_]
-    taste: csr_matrix
     starts: NDArray[np.int64]
-    customer: NDArray[np.int32]
-    product: NDArray[np.int32]
+    customer: _Ints
+    product: _Ints
     times: _Doubles
-    first: NDArray[np.int32]
-    last: NDArray[np.int32]
+    first: _Ints
+    last: _Ints
     decayed: _Doubles
     buyers: _Doubles
     recent_buyers: _Doubles
     season_buyers: _Doubles
     newcomers: _Doubles
-    repeaters: _Doubles
+    season_newcomers: _Doubles
+    sales: _Doubles
+    on_sale_since: _Ints
+    last_sold: _Ints
+    visits: _Doubles
+    recent_visits: _Doubles
+    first_visit: _Ints
+    last_visit: _Ints
+    variety: _Doubles
+    discoveries: _Doubles
     purchases: _Doubles
-    recent_purchases: _Doubles
-    last_seen: NDArray[np.int32]
+    category: _Ints
+    segment: _Ints
 
     def pairs_of(
         self, customers: NDArray[np.integer]
@@ -64,57 +86,85 @@ class Evidence:
         first = np.repeat(begin - np.cumsum(counts) + counts, counts)
         return rows, first + np.arange(len(rows))
 
+    def by_pair(self, values: NDArray[np.floating]) -> csr_matrix:
+        """(C, P) CSR float32 with one value for every pair bought before."""
+        shape = (len(self.known), len(self.buyers))
+        return csr_matrix((values.astype(np.float32), self.product, self.starts), shape=shape)
 
-def as_of(history: History, day: int, horizon: int, half_life_days: float) -> Evidence:
+
+def as_of(history: History, day: int, horizon: int) -> Evidence:
     """Gather the evidence before ``day``.
 
     Cost: O(rows); the history is already sorted by (customer, product, day).
     """
-    size = (len(history.customers), len(history.products))
+    customers, products = len(history.customers), len(history.products)
     past = history.day < day
+    known = np.zeros(customers, bool)
+    known[history.customer[past]] = True
+    past &= history.bought
     customer, product, when = history.customer[past], history.product[past], history.day[past]
-    # 2^-100: above what float32 holds at all, below what could matter.
-    decay = np.exp2(np.maximum((when - day + 1) / half_life_days, -100))
-    known = np.zeros(size[0], bool)
-    known[customer] = True
-    taste = _sum_by_pair(customer, product, history.weight[past] * decay, size)
+    recent, season = day - horizon, day - SEASON * horizon
 
-    bought = history.bought[past]
-    customer, product, when, decay = customer[bought], product[bought], when[bought], decay[bought]
     new = np.ones(len(customer), bool)
     new[1:] = (customer[1:] != customer[:-1]) | (product[1:] != product[:-1])
     begin = np.flatnonzero(new)
     end = np.append(begin[1:], len(customer))
     pair_customer, pair_product = customer[begin], product[begin]
-    times = (end - begin).astype(np.float64)
-    last = when[end - 1] if len(begin) else when[:0]
-    recent = when >= day - horizon
-    recent_pairs = np.unique(customer[recent].astype(np.int64) * size[1] + product[recent])
-    last_seen = np.full(size[0], day, np.int32)
-    seen = np.full(size[0], -1, np.int32)
-    np.maximum.at(seen, customer, when)
-    last_seen[seen >= 0] = seen[seen >= 0]
+    first, last = when[begin], when[end - 1] if len(begin) else when[:0]
+    decays = np.stack([fading(day - when, half * horizon) for half in HALF_LIVES])
+    decayed = np.add.reduceat(decays, begin, axis=1) if len(begin) else decays
+
+    visitor, visited = _visits(customer, when)
     return Evidence(
         day=day,
         horizon=horizon,
         known=known,
-        taste=taste,
-        starts=np.searchsorted(pair_customer, np.arange(size[0] + 1)).astype(np.int64),
+        starts=np.searchsorted(pair_customer, np.arange(customers + 1)).astype(np.int64),
         customer=pair_customer,
         product=pair_product,
-        times=times,
-        first=when[begin],
+        times=(end - begin).astype(np.float64),
+        first=first,
         last=last,
-        decayed=np.add.reduceat(decay, begin) if len(begin) else decay[:0],
-        buyers=_count(pair_product, size[1]),
-        recent_buyers=_count((recent_pairs % max(size[1], 1)).astype(np.int64), size[1]),
-        season_buyers=_count(pair_product[last >= day - SEASON * horizon], size[1]),
-        newcomers=_count(pair_product[when[begin] >= day - SEASON * horizon], size[1]),
-        repeaters=_count(pair_product[times > 1], size[1]),
-        purchases=_count(customer, size[0]),
-        recent_purchases=_count(customer[recent], size[0]),
-        last_seen=last_seen,
+        decayed=decayed,
+        buyers=_count(pair_product, products),
+        recent_buyers=_count(pair_product[last >= recent], products),
+        season_buyers=_count(pair_product[last >= season], products),
+        newcomers=_count(pair_product[first >= recent], products),
+        season_newcomers=_count(pair_product[first >= season], products),
+        sales=_count(product, products, decays[SHORT]),
+        on_sale_since=_earliest(pair_product, first, products, day),
+        last_sold=_latest(pair_product, last, products, day),
+        visits=_count(visitor, customers),
+        recent_visits=_count(visitor, customers, fading(day - visited, HALF_LIVES[MIDDLE] * horizon)),
+        first_visit=_earliest(visitor, visited, customers, day),
+        last_visit=_latest(visitor, visited, customers, day),
+        variety=_count(pair_customer, customers),
+        discoveries=_count(pair_customer, customers, fading(day - first, HALF_LIVES[MIDDLE] * horizon)),
+        purchases=_count(customer, customers),
+        category=history.category,
+        segment=history.segment,
+    )  # fmt: skip
+
+
+def taste(history: History, day: int, half_life_days: float) -> csr_matrix:
+    """(C, P) CSR float32: event weights before ``day``, each halved every half-life, summed."""
+    past = history.day < day
+    value = history.weight[past] * fading(day - history.day[past], half_life_days)
+    matrix = csr_matrix(
+        (value.astype(np.float32), (history.customer[past], history.product[past])),
+        shape=(len(history.customers), len(history.products)),
     )
+    matrix.sum_duplicates()
+    matrix.sort_indices()
+    return matrix
+
+
+def fading(ago: NDArray[np.integer], half_life_days: float) -> _Doubles:
+    """``2^(-(days ago - 1) / half-life)``: yesterday weighs 1.
+
+    Never below 2^-100: above what float32 holds at all, below what could matter.
+    """
+    return np.exp2(np.maximum(-(ago - 1) / half_life_days, -100))
 
 
 def bought_between(history: History, start: int, end: int) -> csr_matrix:
@@ -130,17 +180,33 @@ def bought_between(history: History, start: int, end: int) -> csr_matrix:
     return labels
 
 
-def _sum_by_pair(
-    customer: NDArray[np.int32],
-    product: NDArray[np.int32],
-    value: NDArray[np.floating],
-    shape: tuple[int, int],
-) -> csr_matrix:
-    matrix = csr_matrix((value.astype(np.float32), (customer, product)), shape=shape)
-    matrix.sum_duplicates()
-    matrix.sort_indices()
-    return matrix
+def usual_interval(evidence: Evidence) -> _Doubles:
+    """(m,) mean days between a pair's purchases; 0 where it was bought once."""
+    gaps = np.maximum(evidence.times - 1, 1)
+    return np.where(evidence.times > 1, (evidence.last - evidence.first) / gaps, 0.0)
 
 
-def _count(rows: NDArray[np.integer], size: int) -> _Doubles:
-    return np.bincount(rows, minlength=size).astype(np.float64)
+def _visits(customer: _Ints, when: _Ints) -> tuple[_Ints, _Ints]:
+    """Every (customer, day) once."""
+    if not len(when):
+        return customer, when
+    epoch, span = int(when.min()), int(np.ptp(when)) + 1
+    days = np.unique(customer.astype(np.int64) * span + (when - epoch))
+    return (days // span).astype(np.int32), (days % span + epoch).astype(np.int32)
+
+
+def _count(rows: NDArray[np.integer], size: int, weight: _Doubles | None = None) -> _Doubles:
+    return np.bincount(rows, weight, minlength=size).astype(np.float64)
+
+
+def _earliest(rows: _Ints, days: _Ints, size: int, otherwise: int) -> _Ints:
+    found = np.full(size, otherwise, np.int32)
+    np.minimum.at(found, rows, days)
+    return found
+
+
+def _latest(rows: _Ints, days: _Ints, size: int, otherwise: int) -> _Ints:
+    found = np.full(size, np.iinfo(np.int32).min, np.int32)
+    np.maximum.at(found, rows, days)
+    found[found == np.iinfo(np.int32).min] = otherwise
+    return found

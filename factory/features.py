@@ -1,8 +1,8 @@
 """The features of a (customer, product) pair, as of a day.
 
-A feature belongs to the product, to the customer, or to a pair that was bought before; a feature
-that every pair has (the ALS score) is handed in by the caller. All are logarithms or shares of
-order one, so that coefficients of different tenants can be compared.
+A feature belongs to the product, to the customer, or to a pair that was bought before; those that
+every pair has of its own are affinities (factory/affinity.py). All are logarithms of order one,
+and free of the tenant's size, so that coefficients of different tenants can be compared.
 """
 
 from dataclasses import dataclass
@@ -10,24 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.evidence import Evidence
+from factory.evidence import LONG, MIDDLE, SHORT, Evidence
 
+_Doubles = NDArray[np.float64]
 _Floats = NDArray[np.float32]
 
-PRODUCT = ("share", "recent_share", "season_share", "newcomers")
-CUSTOMER = ("purchases", "recent_purchases", "silence")
-PAIR = ("times", "decayed", "age", "overdue", "repurchase", "own_share")
-DENSE = ("als",)
+PRODUCT = (
+    "share", "recent_share", "season_share", "newcomers", "season_newcomers", "sales",
+    "unsold", "on_sale", "category_share", "category_recent_share",
+)  # fmt: skip
+CUSTOMER = ("visits", "recent_visits", "silence", "variety", "basket", "discoveries", "visit_due")
+PAIR = ("times", "age", "decayed_short", "decayed_middle", "decayed_long", "due")
 
-FRESH = ("intercept", *DENSE, *PRODUCT, *CUSTOMER)
-"""What the regression for products new to the customer sees."""
-REPEAT = (*FRESH, *PAIR)
-"""What the regression for products bought before sees."""
+_DOUBT = 20
+"""Pseudo-observations behind a product's own usual interval."""
+
+_NEVER = 26
+"""Horizons for which a product that never sold counts as unsold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Feature values as of one day: (P, 4) by product, (C, 3) by customer, (m, 6) by pair."""
+    """Feature values as of one day: (P, 10) by product, (C, 7) by customer, (m, 6) by pair."""
 
     product: _Floats
     customer: _Floats
@@ -35,54 +39,87 @@ class Features:
 
 
 def features(evidence: Evidence) -> Features:
-    """Compute every feature but the dense ones.
+    """Compute every feature but the affinities; columns as in PRODUCT, CUSTOMER and PAIR."""
+    return Features(_of_products(evidence), _of_customers(evidence), _of_pairs(evidence))
 
-    With N known customers, H the horizon: ``share = log((buyers + ½) / (N + 1))``, ``recent_share``
-    the same over the last H days, ``season_share`` over three times that, ``newcomers`` over
-    those who bought it then for the first time; ``purchases = log(1 + n)``, ``silence = log(1 + days since the last purchase)``; ``times = log(1 + n)``,
-    ``decayed = log(Σ 2^(-age / half-life) + 0.01)``, ``age = log(1 + days since)``, ``overdue =
-    log((1 + days since) / (1 + usual interval))`` where bought twice, ``repurchase`` the share of
-    the product's buyers who came back for it, ``own_share`` of the product in the customer's
-    purchases.
+
+def _of_products(evidence: Evidence) -> _Floats:
+    """Shares of the known customers, what sells, since when, and how its group does.
+
+    ``share = log((buyers + ½) / (N + 1))`` with N known customers, likewise for the last window,
+    the season, first-time buyers of both, and decayed sales; ``unsold``, ``on_sale``: log(1 +
+    horizons since the last, the first sale); ``category_share``: log share of the category in
+    decayed purchases, ``category_recent_share`` in the last window's buyers.
     """
-    known = max(float(evidence.known.sum()), 1.0)
-    counts = (
-        evidence.buyers,
-        evidence.recent_buyers,
-        evidence.season_buyers,
-        evidence.newcomers,
-    )
-    product = np.stack([np.log((count + 0.5) / (known + 1)) for count in counts], axis=1)
-
-    customer = np.stack(
-        [
-            np.log1p(evidence.purchases),
-            np.log1p(evidence.recent_purchases),
-            np.log1p(np.maximum(evidence.day - evidence.last_seen, 0)),
-        ],
-        axis=1,
-    )
-
-    age = (evidence.day - evidence.last).astype(np.float64)
-    interval = usual_interval(evidence)
-    returning = (evidence.repeaters + 0.5) / (evidence.buyers + 2)
-    pair = np.stack(
-        [
-            np.log1p(evidence.times),
-            np.log(evidence.decayed + 0.01),
-            np.log1p(age),
-            np.where(interval > 0, np.log((1 + age) / (1 + interval)), 0),
-            returning[evidence.product],
-            evidence.times / np.maximum(evidence.purchases[evidence.customer], 1),
-        ],
-        axis=1,
-    )
-    return Features(
-        product.astype(np.float32), customer.astype(np.float32), pair.astype(np.float32)
-    )
+    known = float(evidence.known.sum()) + 1
+    shares = [
+        np.log((count + 0.5) / known)
+        for count in (
+            evidence.buyers,
+            evidence.recent_buyers,
+            evidence.season_buyers,
+            evidence.newcomers,
+            evidence.season_newcomers,
+            evidence.sales,
+        )
+    ]
+    sold = evidence.buyers > 0
+    unsold = np.where(sold, (evidence.day - evidence.last_sold) / evidence.horizon, _NEVER)
+    on_sale = (evidence.day - evidence.on_sale_since) / evidence.horizon
+    habit = np.bincount(evidence.product, evidence.decayed[LONG], minlength=len(sold))
+    columns = [
+        *shares,
+        np.log1p(4 * np.minimum(unsold, _NEVER)),
+        np.log1p(on_sale),
+        group_share(evidence.category, habit),
+        group_share(evidence.category, evidence.recent_buyers),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
-def usual_interval(evidence: Evidence) -> NDArray[np.float64]:
-    """(m,) mean days between a pair's purchases; 0 where it was bought once."""
-    gaps = np.maximum(evidence.times - 1, 1)
-    return np.where(evidence.times > 1, (evidence.last - evidence.first) / gaps, 0.0)
+def group_share(group: NDArray[np.int32], weight: _Doubles) -> _Doubles:
+    """(P,) log of the share of all ``weight`` that falls to the product's group."""
+    sums = np.bincount(group + 1, weight)
+    return np.asarray(np.log((sums + 0.5) / (sums.sum() + 1))[group + 1])
+
+
+def _of_customers(evidence: Evidence) -> _Floats:
+    """How often, how lately, how varied a customer buys, and whether a visit is due."""
+    horizon = evidence.horizon
+    silence = evidence.day - evidence.last_visit
+    interval = (evidence.last_visit - evidence.first_visit + 2 * horizon) / np.maximum(
+        evidence.visits, 1
+    )
+    columns = [
+        np.log(evidence.visits + 0.5),
+        np.log(evidence.recent_visits + 0.1),
+        np.log1p(4 * silence / horizon),
+        np.log(evidence.variety + 0.5),
+        np.log(evidence.purchases / np.maximum(evidence.visits, 1) + 0.5),
+        np.log(evidence.discoveries + 0.1),
+        np.log(np.maximum(silence, 1) / np.maximum(interval, 1)),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _of_pairs(evidence: Evidence) -> _Floats:
+    """How often and how lately this customer bought this product, and whether it is due.
+
+    ``due``: log of the days since the last purchase
+    over the pair's usual interval, which is shrunk to the product's, and that to the horizon.
+    """
+    horizon = evidence.horizon
+    age = evidence.day - evidence.last
+    span = (evidence.last - evidence.first).astype(np.float64)
+    size = len(evidence.buyers)
+    gaps = np.bincount(evidence.product, evidence.times - 1, minlength=size)
+    spans = np.bincount(evidence.product, span, minlength=size)
+    product_interval = (spans + _DOUBT * horizon) / (gaps + _DOUBT)
+    interval = (span + product_interval[evidence.product]) / evidence.times
+    columns = [
+        np.log(evidence.times),
+        np.log1p(4 * age / horizon),
+        *(np.log(evidence.decayed[half] + 0.02) for half in (SHORT, MIDDLE, LONG)),
+        np.log(np.maximum(age, 1) / np.maximum(interval, 1)),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)

@@ -66,15 +66,18 @@ def from_tables(
     }
     names = product_ids.to_pylist()
     sellable = np.fromiter((status.get(name, False) for name in names), bool, len(names))
-    return _by_day(
+    categories, category = _groups(products, "product_id", "category", product_ids)
+    segments, segment = _groups(customers, "customer_id", "segment", customer_ids)
+    rows = _by_day(customer[keep], product[keep], days[keep], bought[keep], weight[keep])
+    return History(
         Ids(customer_ids.to_pylist()),
         Ids(names),
         sellable,
-        customer[keep],
-        product[keep],
-        days[keep],
-        bought[keep],
-        weight[keep],
+        *rows,
+        categories,
+        category,
+        segments,
+        segment,
     )
 
 
@@ -109,22 +112,38 @@ def _rows(column: pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int32]:
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int32)
 
 
+def _groups(table: pa.Table, key: str, column: str, ids: pa.Array) -> tuple[Ids, NDArray[np.int32]]:
+    """The groups of a column in the order of their names, and the number of each id's group."""
+    names = _sorted_unique(table[column].drop_null())
+    row = _rows(ids, table[key].cast(pa.string()).combine_chunks())
+    group = _rows(table[column], names)
+    if not len(group):
+        return Ids(()), np.full(len(ids), -1, np.int32)
+    return Ids(names.to_pylist()), np.where(row >= 0, group[row], -1).astype(np.int32)
+
+
 def _event_weights(column: pa.ChunkedArray, weights: dict[str, float]) -> NDArray[np.float32]:
     names = pa.array(list(weights), pa.string())
     place = pc.index_in(column.cast(pa.string()), names).to_numpy()
     return np.asarray(np.array(list(weights.values()), np.float32)[place])
 
 
+_Rows = tuple[
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.bool_],
+    NDArray[np.float32],
+]
+
+
 def _by_day(
-    customers: Ids,
-    products: Ids,
-    sellable: NDArray[np.bool_],
     customer: NDArray[np.int32],
     product: NDArray[np.int32],
     day: NDArray[np.int32],
     bought: NDArray[np.bool_],
     weight: NDArray[np.float32],
-) -> History:
+) -> _Rows:
     """Merge the lines of one customer, product and day.
 
     Bought lines of a day count once (a split order is still one decision); interest adds up, but
@@ -138,18 +157,10 @@ def _by_day(
         (customer[1:] != customer[:-1]) | (product[1:] != product[:-1]) | (day[1:] != day[:-1])
     )
     starts = np.flatnonzero(new)
-    if not len(starts):
-        return History(customers, products, sellable, customer, product, day, bought, weight)
-    return History(
-        customers,
-        products,
-        sellable,
-        customer[starts],
-        product[starts],
-        day[starts],
-        np.logical_or.reduceat(bought, starts),
-        np.minimum(np.add.reduceat(weight, starts), np.float32(1)),
-    )
+    if len(starts):
+        bought = np.logical_or.reduceat(bought, starts)
+        weight = np.minimum(np.add.reduceat(weight, starts), np.float32(1))
+    return customer[starts], product[starts], day[starts], bought, weight
 
 
 def span_days(history: History, tonight: int) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.blend import Scene, probabilities
-from factory.features import usual_interval
+from factory.evidence import usual_interval
 from factory.judge import chunks
 from factory.popular import popular
 from factory.reasons import because

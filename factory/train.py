@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from factory import als
-from factory.blend import PRIOR, Scene, scene, teach
-from factory.evidence import as_of, bought_between
+from factory.blend import Lessons, Scene, lessons, scene, teach
+from factory.evidence import as_of, bought_between, taste
 from factory.history import span_days
+from factory.prior import PRIOR
 from schema.records import History, Model, Windows
 from schema.settings import TenantSettings
 
@@ -15,52 +16,98 @@ BASELINE, ALS = "baseline", "als"
 
 
 def train(
-    history: History, windows: Windows, settings: TenantSettings, *, kind: str, fingerprint: str
+    history: History,
+    windows: Windows,
+    settings: TenantSettings,
+    *,
+    kind: str,
+    fingerprint: str,
+    start: Model | None = None,
 ) -> Model:
     """Train on what happened before the judge window, and on nothing from then on.
 
-    ALS factors are fitted on everything before the first teach window (so that they never saw
-    what the blend is taught to predict), the blend is taught on the teach windows, then the
-    factors are carried on to the start of the judge window. The coefficients stay: the scale of
-    the scores hardly moves in a few iterations.
+    ALS factors are fitted on everything before the first teach window, then carried on to the
+    start of each later one: so they never saw what the blend is taught to predict, and never lag
+    behind the catalogue.
 
     Args:
         kind: ALS, or BASELINE for the same blend without factors.
+        start: an earlier model to carry on from. Its early factors are used, fitted before its
+            own first teach window, and only if that is not after tonight's.
 
-    Cost: one ALS fit, a short continuation, and about ten Newton steps.
+    Cost: one ALS fit (a short one with ``start``), a continuation a window, some Newton steps.
     """
-    half_life = settings.als.half_life_days
-    moments = [as_of(history, day, windows.days, half_life) for day in windows.teach]
-    factors = np.zeros((len(history.products), 0), np.float32)
-    if kind == ALS:
-        factors = als.fit(moments[0].taste, settings.als, seed=settings.seed)
-    scenes = [
-        scene(moment, als.fold_in(moment.taste, factors, settings.als), factors)
-        for moment in moments
-    ]
-    labels = [bought_between(history, day, day + windows.days) for day in windows.teach]
-    blend = teach(
-        scenes,
-        labels,
-        history.sellable,
-        settings.blend,
-        seed=settings.seed,
-        with_als=kind == ALS,
-    )
-    if kind == ALS:
-        newest = as_of(history, windows.judge, windows.days, half_life).taste
-        factors = als.fit(newest, settings.als, seed=settings.seed, start=factors)
+    early, factors, taught = study(history, windows, settings, kind=kind, start=start)
+    without = set(settings.blend.without) | (set() if kind == ALS else {"als"})
     return Model(
         kind=kind,
         products=history.products,
         factors=factors,
-        blend=blend,
+        early_factors=early,
+        blend=teach(taught, settings.blend, without=without),
         settings=settings,
         horizon_days=windows.days,
+        taught_from=windows.teach[0],
         trained_through=windows.judge,
         seed=settings.seed,
         data_fingerprint=fingerprint,
     )
+
+
+def study(
+    history: History,
+    windows: Windows,
+    settings: TenantSettings,
+    *,
+    kind: str,
+    start: Model | None = None,
+) -> tuple[als.Factors, als.Factors, list[Lessons]]:
+    """All that is learned before the blend: factors as of the first and the last teach window,
+    and what each window taught.
+    """
+    rng = np.random.default_rng(settings.seed)
+    none = np.zeros((len(history.products), 0), np.float32)
+    fit = _started(history, windows, settings, start) if kind == ALS else None
+    early: als.Factors | None = None
+    factors, taught = none, []
+    for day in windows.teach:
+        seen = taste(history, day, settings.als.memory * windows.days)
+        if kind == ALS:
+            fit = als.fit(seen, settings.als, seed=settings.seed, start=fit)
+            factors = fit.products
+            early = factors if early is None else early
+        age = (windows.judge - day) // windows.days - 1
+        taught.append(
+            lessons(
+                scene(
+                    as_of(history, day, windows.days),
+                    als.fold_in(seen, factors, settings.als),
+                    factors,
+                ),
+                bought_between(history, day, day + windows.days),
+                history.sellable,
+                settings.blend,
+                importance=settings.blend.window_decay**age,
+                rng=rng,
+            )
+        )
+    return none if early is None else early, factors, taught
+
+
+def _started(
+    history: History, windows: Windows, settings: TenantSettings, start: Model | None
+) -> als.Fit | None:
+    """Where the first fit may carry on from, if anywhere."""
+    if (
+        start is None
+        or start.kind != ALS
+        or start.taught_from > windows.teach[0]
+        or start.early_factors.shape[1] != settings.als.factors
+    ):
+        return None
+    products = aligned(start, start.early_factors, history.products.names)
+    seen = taste(history, windows.teach[0], settings.als.memory * windows.days)
+    return als.Fit(als.fold_in(seen, products, settings.als), products)
 
 
 def template_baseline(
@@ -69,32 +116,43 @@ def template_baseline(
     """The baseline for a tenant too small to teach: the template's own coefficients."""
     affordable = settings.windows.max_share * span_days(history, tonight)
     days = [length for length in sorted(settings.windows.days) if length <= affordable]
+    beginning = tonight - span_days(history, tonight)  # it saw nothing of the tenant
+    factors = np.zeros((len(history.products), 0), np.float32)
     return Model(
         kind=BASELINE,
         products=history.products,
-        factors=np.zeros((len(history.products), 0), np.float32),
+        factors=factors,
+        early_factors=factors,
         blend=PRIOR,
         settings=settings,
         horizon_days=days[-1] if days else min(settings.windows.days),
-        trained_through=tonight - span_days(history, tonight),  # it saw nothing of the tenant
+        taught_from=beginning,
+        trained_through=beginning,
         seed=settings.seed,
         data_fingerprint=fingerprint,
     )
 
 
 def view(model: Model, history: History, day: int) -> Scene:
-    """Any model's view of a history as of a day: newest evidence, customers folded in.
+    """Any model's view of a history as of a day: newest evidence, factors carried on to it.
 
-    Products the model does not know have zero factors: they are scored by the rest of the blend.
+    The model is not retrained: a few iterations from its own factors let products that came
+    later, and customers, take their place among those it knows. The same for every model and
+    every day, so that what is judged is what is served.
     """
-    moment = as_of(history, day, model.horizon_days, model.settings.als.half_life_days)
-    factors = aligned(model, history.products.names)
-    return scene(moment, als.fold_in(moment.taste, factors, model.settings.als), factors)
+    settings = model.settings.als
+    factors = aligned(model, model.factors, history.products.names)
+    seen = taste(history, day, settings.memory * model.horizon_days)
+    if factors.shape[1] and seen.nnz:
+        start = als.Fit(als.fold_in(seen, factors, settings), factors)
+        factors = als.fit(seen, settings, seed=model.seed, start=start).products
+    vectors = als.fold_in(seen, factors, settings)
+    return scene(as_of(history, day, model.horizon_days), vectors, factors)
 
 
-def aligned(model: Model, products: Sequence[str]) -> als.Factors:
-    """The model's factors in the order of ``products``; zeros where it knows none."""
-    factors = np.zeros((len(products), model.factors.shape[1]), np.float32)
+def aligned(model: Model, factors: als.Factors, products: Sequence[str]) -> als.Factors:
+    """Factors of the model's products in the order of ``products``; zeros where it knows none."""
     rows = np.array([model.products.rows.get(name, -1) for name in products], np.int64)
-    factors[rows >= 0] = model.factors[rows[rows >= 0]]
-    return factors
+    found = np.zeros((len(products), factors.shape[1]), np.float32)
+    found[rows >= 0] = factors[rows[rows >= 0]]
+    return found

@@ -10,10 +10,23 @@ from schema.records import History, Windows
 from schema.settings import BlendSettings, WindowSettings
 
 
+ABOUT = 0.8
+"""Of the days customers usually stay away, how many a window should hold."""
+
+FORTNIGHT = 14
+"""Shorter windows are for short histories: measured, a week teaches worse (benchmarks/peers.py)."""
+
+_DAYS = 2**20
+"""More than there are day numbers."""
+
+
 def choose(
     history: History, tonight: int, windows: WindowSettings, blend: BlendSettings
 ) -> Windows | None:
-    """Take the shortest window that holds enough purchases to judge by.
+    """Take the shortest window that holds enough purchases, and about one visit of a customer.
+
+    Customers who come every quarter tell little in a week: who buys in it, and what, follows the
+    calendar, not their taste.
 
     Args:
         tonight: day number T; the judge window ends just before it.
@@ -21,14 +34,29 @@ def choose(
     Returns:
         None where no length up to ``max_share`` of the history holds ``min_pairs`` bought pairs
         of customers who were known when the window began: the tenant is too small to judge.
+        The longest that does, where even that is shorter than customers stay away.
     """
     span = span_days(history, tonight)
-    for days in sorted(windows.days):
-        if days > windows.max_share * span:
-            return None
-        if bought_pairs(history, tonight - days, tonight) >= windows.min_pairs:
-            return Windows(days, tonight, _teach(tonight - days, days, span, blend.teach_windows))
-    return None
+    enough = [
+        days
+        for days in sorted(windows.days)
+        if days <= windows.max_share * span
+        and bought_pairs(history, tonight - days, tonight) >= windows.min_pairs
+    ]
+    if not enough:
+        return None
+    wanted = max(FORTNIGHT, ABOUT * days_between_visits(history, tonight))
+    days = next((days for days in enough if days >= wanted), enough[-1])
+    return Windows(days, tonight, _teach(tonight - days, days, span, blend.teach_windows))
+
+
+def days_between_visits(history: History, tonight: int) -> float:
+    """Median days from one visit of a customer to the next; 0 where nobody came twice."""
+    bought = history.bought & (history.day < tonight)
+    visits = np.unique(history.customer[bought].astype(np.int64) * _DAYS + history.day[bought])
+    customer, day = np.divmod(visits, _DAYS)
+    gaps = np.diff(day)[customer[1:] == customer[:-1]]
+    return float(np.median(gaps)) if len(gaps) else 0.0
 
 
 def _teach(judge: int, days: int, span: int, most: int) -> tuple[int, ...]:

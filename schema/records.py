@@ -66,6 +66,8 @@ class History:
         day: (n,) days since 1970-01-01 in the tenant's zone.
         bought: (n,) whether the day holds a bought event, not only interest.
         weight: (n,) summed event weights of the day, > 0; a purchase weighs 1.
+        categories, segments: names of the product groups, of the customer groups.
+        category: (P,) row number in ``categories``, -1 for none; segment: (C,) likewise.
     """
 
     customers: Ids
@@ -76,6 +78,10 @@ class History:
     day: "Ints"
     bought: "Flags"
     weight: "Floats"
+    categories: Ids
+    category: "Ints"
+    segments: Ids
+    segment: "Ints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Two logistic regressions: will a customer buy again what they know; discover what not.
+    """Two logistic regressions: will a customer buy again what they know; discover what they do not.
 
     Attributes:
         repeat, fresh: coefficients by feature name, intercept included.
@@ -118,8 +124,11 @@ class Model:
     Attributes:
         kind: "als", or "baseline" (no factors: popularity, recency, own history).
         products: the products ``factors`` has rows for.
-        factors: (P, k) float32; k is 0 in a baseline.
+        factors: (P, k) float32, as of ``trained_through``; k is 0 in a baseline.
+        early_factors: (P, k) float32, as of ``taught_from``: a later fit may carry on from them
+            without having seen what its blend is taught.
         horizon_days: H, the length of window its probabilities speak of.
+        taught_from: day number; start of the first teach window.
         trained_through: day number; nothing from that day on was seen.
         data_fingerprint: of the accepted data it was trained on.
     """
@@ -127,9 +136,11 @@ class Model:
     kind: str
     products: Ids
     factors: "Floats"
+    early_factors: "Floats"
     blend: Blend
     settings: TenantSettings
     horizon_days: int
+    taught_from: int
     trained_through: int
     seed: int
     data_fingerprint: str

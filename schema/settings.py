@@ -32,25 +32,32 @@ class AlsSettings(_Settings):
 
     factors: int = Field(32, ge=1, le=512)
     iterations: int = Field(15, ge=1, le=200)
-    continued_iterations: int = Field(3, ge=0, le=200)
-    """Iterations that carry the factors on from the teach window to the judge window."""
+    """Of a fit from nothing."""
+    continued_iterations: int = Field(2, ge=0, le=200)
+    """Iterations that carry factors on: from window to window, and from the incumbent's."""
     regularization: float = Field(10.0, ge=1e-4)
     """Not scaled by the number of purchases; a floor, because 0 makes the solver fail."""
     alpha: float = Field(5.0, gt=0)
-    """Confidence of a unit of weight."""
-    half_life_days: float = Field(120.0, gt=0)
-    """An interaction weighs half as much after this many days."""
+    """How fast confidence grows with the weight of what was seen."""
+    memory: float = Field(6.0, gt=0)
+    """An interaction weighs half as much after this many windows."""
 
 
 class BlendSettings(_Settings):
     """The two logistic regressions over the features of a pair (factory/blend.py)."""
 
-    teach_windows: int = Field(3, ge=1, le=12)
+    teach_windows: int = Field(4, ge=1, le=12)
     """Past windows the coefficients are taught on, if the history is long enough."""
-    sample: int = Field(60_000, ge=1_000)
-    """Not-bought pairs drawn for teaching, weighted back to their full number."""
-    ridge: float = Field(1.0, gt=0)
+    window_decay: float = Field(0.7, gt=0, le=1)
+    """Weight of a teach window, relative to the one after it."""
+    customers: int = Field(800, ge=10)
+    """Customers whose pairs teach, a window."""
+    sample: int = Field(20_000, ge=1_000)
+    """Not-bought pairs drawn for teaching, a window; weighted back to their full number."""
+    ridge: float = Field(20.0, gt=0)
     """Pull towards the template's coefficients, in pseudo-observations."""
+    without: tuple[str, ...] = ()
+    """Features the tenant is better off without."""
 
 
 class GateSettings(_Settings):
