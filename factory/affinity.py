@@ -100,9 +100,9 @@ class _Similar:
         self._products = len(buyers)
         self._top = np.sort(np.argsort(-buyers, kind="stable")[:MOST_SIMILAR])
         self._lately = lately[:, self._top].tocsr()
-        together = (self._lately.T @ self._lately).toarray()
-        length = np.sqrt(np.diag(together)) + 1e-9
-        self._cosine = (together / (length[:, None] * length[None, :] + 1e-3)).astype(np.float32)
+        self._cosine = (self._lately.T @ self._lately).toarray()
+        length = np.sqrt(np.diag(self._cosine))
+        self._cosine /= np.outer(length, length) + np.float32(1e-3)
         np.fill_diagonal(self._cosine, 0)
 
     def of(self, customers: NDArray[np.integer]) -> _Floats:
@@ -133,8 +133,8 @@ class _Groups:
     def of(self, customers: NDArray[np.integer]) -> _Floats:
         own = self._bought[customers]
         share = (own + 2 * self._usual) / (own.sum(1, keepdims=True) + 2)
-        lift = np.log((share + 1e-4) / (self._usual + 1e-4)).astype(np.float32)
-        return lift[:, self._group]
+        lift: _Floats = np.log((share + 1e-4) / (self._usual + 1e-4)).astype(np.float32)
+        return np.take(lift, self._group, axis=1)
 
 
 def _segments(evidence: Evidence, bought: csr_matrix) -> _Floats:
@@ -150,7 +150,7 @@ def _segments(evidence: Evidence, bought: csr_matrix) -> _Floats:
     size = _sums(member, 1)[:, None]
     usual = ((evidence.buyers + 0.5) / (evidence.known.sum() + 1))[None, :]
     share = ((member @ bought).toarray() + 20 * usual) / (size + 20)
-    lift = np.log(share / usual)
+    lift: _Doubles = np.log(share / usual)
     lift[0] = 0
     return lift.astype(np.float32)
 

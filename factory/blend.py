@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from factory.als import fold_in
 from factory.affinity import AFFINITY, Affinities
 from factory.evidence import Evidence
 from factory.features import CUSTOMER, PAIR, PRODUCT, Features, features
 from factory.logistic import Lesson, joined, regress, sigmoid
 from factory.prior import PRIOR
+from factory.top import cells_of
 from schema.records import Blend
-from schema.settings import BlendSettings
+from schema.settings import AlsSettings, BlendSettings
 
 _Floats = NDArray[np.float32]
 _Values = Mapping[str, _Floats]
@@ -34,22 +36,36 @@ TAUGHT_AT_ONCE = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A model's view of one day: all it takes to score pairs.
-
-    Attributes:
-        vectors: (C, k) folded-in customers; factors: (P, k) products, in the history's order.
-    """
+class Moment:
+    """What was known on one day, whatever the model."""
 
     evidence: Evidence
     features: Features
     affinities: Affinities
-    vectors: _Floats
+
+
+def moment(evidence: Evidence) -> Moment:
+    return Moment(evidence, features(evidence), Affinities(evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A model's view of one day: all it takes to score pairs.
+
+    Attributes:
+        taste: (C, P) CSR, what customers are folded in from.
+        factors: (P, k) products, in the history's order.
+        als: how customers are folded in.
+    """
+
+    moment: Moment
+    taste: csr_matrix
     factors: _Floats
+    als: AlsSettings
 
-
-def scene(evidence: Evidence, vectors: _Floats, factors: _Floats) -> Scene:
-    return Scene(evidence, features(evidence), Affinities(evidence), vectors, factors)
+    def vectors(self, customers: NDArray[np.integer]) -> _Floats:
+        """(len(customers), k) customers, folded in."""
+        return fold_in(self.taste[customers], self.factors, self.als)
 
 
 def probabilities(
@@ -58,58 +74,66 @@ def probabilities(
     """Purchase probability of the given customers (row numbers) for every product.
 
     Args:
-        affinities: ``scene.affinities.of(customers)``, where the caller has them already.
+        affinities: ``scene.moment.affinities.of(customers)``, where the caller has them already.
 
     Returns:
         (len(customers), P) float32 within 0..1.
 
-    Cost: some ten passes over the block; 4 bytes a pair and affinity of memory.
+    Cost: one matrix product and some ten passes over the block; 4 bytes a pair and affinity.
     """
-    values = _values(scene, customers, affinities)
-    logits = np.add.outer(customer_bias(scene, blend)[customers], product_bias(scene, blend))
-    for name, value in values.items():
+    if affinities is None:
+        affinities = scene.moment.affinities.of(customers)
+    vectors = scene.vectors(customers)
+    ones = np.ones((len(vectors), 1), np.float32)
+    activity = customer_bias(scene, blend)[customers][:, None]
+    appeal = product_bias(scene, blend)[:, None]
+    scaled = np.float32(blend.fresh.get("als", 0.0)) * vectors
+    logits: _Floats = np.concatenate([scaled, activity, ones], axis=1) @ (
+        np.concatenate([scene.factors, np.ones_like(appeal), appeal], axis=1).T
+    )
+    for name, value in affinities.items():
         if weight := blend.fresh.get(name, 0.0):
             logits += np.float32(weight) * value
-    rows, pairs = scene.evidence.pairs_of(customers)
-    design = repeat_matrix(scene, values, rows, pairs)
-    logits[rows, scene.evidence.product[pairs]] = design @ _weights(blend.repeat, REPEAT)
+    rows, pairs = scene.moment.evidence.pairs_of(customers)
+    design = repeat_matrix(scene, vectors, affinities, rows, pairs)
+    product = scene.moment.evidence.product[pairs]
+    logits[rows, product] = design @ _weights(blend.repeat, REPEAT)
     return sigmoid(logits)
-
-
-def _values(
-    scene: Scene, customers: NDArray[np.integer], affinities: _Values | None = None
-) -> _Values:
-    als = scene.vectors[customers] @ scene.factors.T
-    return {"als": als} | dict(scene.affinities.of(customers) if affinities is None else affinities)
 
 
 def product_bias(scene: Scene, blend: Blend) -> _Floats:
     """(P,) what a product brings to the logit of any customer who never bought it."""
-    return scene.features.product @ _weights(blend.fresh, PRODUCT)
+    return scene.moment.features.product @ _weights(blend.fresh, PRODUCT)
 
 
 def customer_bias(scene: Scene, blend: Blend) -> _Floats:
     """(C,) what a customer brings to the logit of any product they never bought."""
-    bias = scene.features.customer @ _weights(blend.fresh, CUSTOMER)
+    bias = scene.moment.features.customer @ _weights(blend.fresh, CUSTOMER)
     return bias + np.float32(blend.fresh["intercept"])
 
 
 def repeat_matrix(
-    scene: Scene, values: _Values, rows: NDArray[np.int64], pairs: NDArray[np.int64]
+    scene: Scene,
+    vectors: _Floats,
+    affinities: _Values,
+    rows: NDArray[np.int64],
+    pairs: NDArray[np.int64],
 ) -> _Floats:
     """(len(pairs), features) design matrix of pairs bought before, columns as in REPEAT.
 
     Args:
-        values: of a block of customers; rows: the place of each pair's customer in it.
+        vectors, affinities: of a block of customers; rows: each pair's customer's place in it.
     """
-    customer, product = scene.evidence.customer[pairs], scene.evidence.product[pairs]
-    common = fresh_matrix(scene, values, rows, customer, product)
-    return np.concatenate([common, scene.features.pair[pairs]], axis=1)
+    evidence = scene.moment.evidence
+    customer, product = evidence.customer[pairs], evidence.product[pairs]
+    common = fresh_matrix(scene, vectors, affinities, rows, customer, product)
+    return np.concatenate([common, scene.moment.features.pair[pairs]], axis=1)
 
 
 def fresh_matrix(
     scene: Scene,
-    values: _Values,
+    vectors: _Floats,
+    affinities: _Values,
     rows: NDArray[np.int64],
     customer: NDArray[np.integer],
     product: NDArray[np.integer],
@@ -117,12 +141,13 @@ def fresh_matrix(
     """(n, features) design matrix of any pairs, columns as in FRESH."""
     matrix = np.zeros((len(rows), len(FRESH)), np.float32)
     matrix[:, 0] = 1
-    for name, value in values.items():
+    matrix[:, 1] = np.einsum("nk,nk->n", vectors[rows], scene.factors[product])
+    for name, value in affinities.items():
         matrix[:, FRESH.index(name)] = value[rows, product]
     begin = 2 + len(AFFINITY)
     middle = begin + len(PRODUCT)
-    matrix[:, begin:middle] = scene.features.product[product]
-    matrix[:, middle:] = scene.features.customer[customer]
+    matrix[:, begin:middle] = scene.moment.features.product[product]
+    matrix[:, middle:] = scene.moment.features.customer[customer]
     return matrix
 
 
@@ -152,31 +177,35 @@ def lessons(
         scene: as of the start of the window; bought: (C, P) CSR ones, what was bought in it.
         importance: weight of every pair of this window.
     """
-    known = np.flatnonzero(scene.evidence.known)
+    evidence = scene.moment.evidence
+    known = np.flatnonzero(evidence.known)
     chosen = np.sort(rng.permutation(known)[: settings.customers])
     cells = len(chosen) * int(sellable.sum())
     rate = min(1.0, settings.sample / max(cells, 1))
     repeats, freshes = [], []
     for begin in range(0, len(chosen), TAUGHT_AT_ONCE):
         block = chosen[begin : begin + TAUGHT_AT_ONCE]
-        values = _values(scene, block)
+        vectors, affinities = scene.vectors(block), scene.moment.affinities.of(block)
         label = bought[block].toarray() > 0
-        rows, pairs = scene.evidence.pairs_of(block)
-        kept = sellable[scene.evidence.product[pairs]]
+        rows, pairs = evidence.pairs_of(block)
+        kept = sellable[evidence.product[pairs]]
         rows, pairs = rows[kept], pairs[kept]
-        product = scene.evidence.product[pairs]
-        weight = np.full(len(pairs), importance)
+        product = evidence.product[pairs]
         repeats.append(
-            Lesson(repeat_matrix(scene, values, rows, pairs), label[rows, product], weight)
+            Lesson(
+                repeat_matrix(scene, vectors, affinities, rows, pairs),
+                label[rows, product],
+                np.full(len(pairs), importance),
+            )
         )
         new = np.broadcast_to(sellable, label.shape).copy()
         new[rows, product] = False
         drawn = rng.random(label.shape, dtype=np.float32) < rate
-        rows, product = np.nonzero(new & (label | drawn))
-        happened = label[rows, product]
+        rows, found = cells_of(new & (label | drawn))
+        happened = label[rows, found]
         freshes.append(
             Lesson(
-                fresh_matrix(scene, values, rows, block[rows], product),
+                fresh_matrix(scene, vectors, affinities, rows, block[rows], found),
                 happened,
                 np.where(happened, importance, importance / rate),
             )

@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 
 from factory.blend import Scene, probabilities
 from factory.evidence import Evidence, as_of, bought_between
-from factory.hits import Hits
+from factory.hits import PLACES, Hits, relevant
 from factory.judge import chunks
 from factory.metrics import ndcg
-from factory.top import sort_keys
+from factory.top import best
 from factory.train import ALS, BASELINE, train, view
 from factory.windows import choose
 from schema.records import History, Model
 from schema.settings import TenantSettings
 
 Scorer = Callable[[NDArray[np.integer]], NDArray[np.float32]]
-"""Customers (row numbers) -> (customers, P) scores, ≥ 0; a higher one stands first."""
+"""Customers (row numbers) -> (customers, P) scores, > 0 where listed; a higher one stands first."""
 
 METHODS = ("popular", "recent", "own recency", "ALS alone", "blend without ALS", "engine")
 
@@ -67,13 +67,13 @@ def evaluate(
     for method, scorer in zip(METHODS, scorers, strict=True):
         found, fresh = Hits(), Hits()
         for rows in chunks(judged, len(history.products)):
-            keys = sort_keys(scorer(rows))
-            keys[:, ~history.sellable] = 0
+            values = scorer(rows)
+            values[:, ~history.sellable] = 0
             bought = np.asarray(labels[rows].toarray(), np.float32)
-            found.add(keys, bought)
+            found.add(best(values, PLACES), bought, relevant(values, bought))
             at, pairs = moment.pairs_of(rows)
-            keys[at, moment.product[pairs]] = 0
-            fresh.add(keys, bought)
+            values[at, moment.product[pairs]] = 0
+            fresh.add(best(values, PLACES), bought, relevant(values, bought))
         scores.append(Score(method, *_mean(found), *_mean(fresh)))
     return len(judged), scores
 
@@ -87,13 +87,14 @@ def _mean(hits: Hits) -> tuple[float, float]:
 
 
 def _same(scores: NDArray[np.float64]) -> Scorer:
-    row = (scores / max(scores.max(), 1)).astype(np.float32)
+    row = ((scores + 0.01) / (scores.max() + 1)).astype(np.float32)
     return lambda rows: np.tile(row, (len(rows), 1))
 
 
 def _own_recency(moment: Evidence) -> Scorer:
     """What the customer bought, newest first; then what is popular lately."""
-    popular = (moment.recent_buyers / max(moment.recent_buyers.max(), 1)).astype(np.float32)
+    popular = (moment.recent_buyers + 0.01) / (moment.recent_buyers.max() + 1)
+    popular = popular.astype(np.float32)
 
     def scores(rows: NDArray[np.integer]) -> NDArray[np.float32]:
         block = np.tile(popular, (len(rows), 1))
@@ -106,8 +107,8 @@ def _own_recency(moment: Evidence) -> Scorer:
 
 
 def _shifted(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Order kept, nothing below zero."""
-    return scores - min(float(scores.min(initial=0.0)), 0.0)
+    """Order kept, everything above zero."""
+    return scores + (1 - min(float(scores.min(initial=0.0)), 0.0))
 
 
 def _blend(model: Model, scene: Scene) -> Scorer:

@@ -66,7 +66,8 @@ def _of_products(evidence: Evidence) -> _Floats:
     sold = evidence.buyers > 0
     unsold = np.where(sold, (evidence.day - evidence.last_sold) / evidence.horizon, _NEVER)
     on_sale = (evidence.day - evidence.on_sale_since) / evidence.horizon
-    habit = np.bincount(evidence.product, evidence.decayed[LONG], minlength=len(sold))
+    habit = np.zeros(len(sold))
+    np.add.at(habit, evidence.product, evidence.decayed[LONG])
     columns = [
         *shares,
         np.log1p(4 * np.minimum(unsold, _NEVER)),

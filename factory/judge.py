@@ -1,18 +1,18 @@
 """RMSE and the rest, for any model, on the judge window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from factory import metrics
-from factory.blend import Scene, probabilities
+from factory.blend import Moment, Scene, probabilities
 from factory.evidence import Evidence, bought_between
-from factory.hits import Hits
-from factory.top import sort_keys
+from factory.hits import PLACES, Hits, relevant
+from factory.top import best, best_pairs, cells_of, merged
 from factory.train import view
-from schema.records import History, Judgement, Model, Windows
+from schema.records import Blend, History, Judgement, Model, Windows
 
 MOST_CUSTOMERS = 5_000
 BIN_EDGES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -27,8 +27,15 @@ def chunks(rows: NDArray[np.integer], products: int) -> Iterator[NDArray[np.inte
         yield rows[begin : begin + size]
 
 
-def judge(model: Model, history: History, windows: Windows, *, seed: int = 0) -> Judgement:
-    """Score a model on what happened in [judge, tonight), which it never saw.
+def judge(
+    models: Sequence[Model],
+    history: History,
+    windows: Windows,
+    *,
+    seed: int = 0,
+    new_only: bool = False,
+) -> list[Judgement]:
+    """Score models on what happened in [judge, tonight), which they never saw.
 
     Every customer known at the start of the window (a seeded sample of 5,000 where there are
     more) times every sellable product: ``rmse = sqrt(mean((y - p)²))``, no negative sampling,
@@ -36,14 +43,24 @@ def judge(model: Model, history: History, windows: Windows, *, seed: int = 0) ->
 
     Args:
         seed: of the sample; the same for every model that is compared.
+        new_only: leave pairs bought before out, for a tenant whose lists leave them out.
 
     Source: Brier, "Verification of forecasts expressed in terms of probability", 1950.
     """
-    scene = view(model, history, windows.judge)
     labels = bought_between(history, windows.judge, windows.tonight)
     before = bought_between(history, windows.judge - windows.days, windows.judge)
-    customers = judged_customers(scene.evidence.known, seed)
-    return measure(scene, model, history.sellable, labels, before, customers)
+    moments: dict[int, Moment] = {}
+    scenes = [view(model, history, windows.judge, moments) for model in models]
+    known = scenes[0].moment.evidence.known
+    return measure(
+        scenes,
+        [model.blend for model in models],
+        history.sellable,
+        labels,
+        before,
+        judged_customers(known, seed),
+        new_only=new_only,
+    )
 
 
 def judged_customers(known: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
@@ -54,40 +71,57 @@ def judged_customers(known: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
 
 
 def measure(
-    scene: Scene,
-    model: Model,
+    scenes: Sequence[Scene],
+    blends: Sequence[Blend],
     sellable: NDArray[np.bool_],
     labels: csr_matrix,
     before: csr_matrix,
     customers: NDArray[np.int64],
-) -> Judgement:
-    """Compare probabilities and lists with what was bought.
+    *,
+    new_only: bool = False,
+) -> list[Judgement]:
+    """Compare the probabilities and lists of each scene and its blend with what was bought.
 
     Args:
         labels, before: (C, P) ones of the judge window, and of the window before it: its shares
             of buyers are the popularity that ``skill`` is measured against.
     """
-    tally = _Tally(scene.evidence, sellable, before)
+    tallies = [
+        _Tally(scene.moment.evidence, sellable, before, new_only=new_only) for scene in scenes
+    ]
     for rows in chunks(customers, len(sellable)):
-        p = probabilities(scene, model.blend, rows)[:, sellable]
         bought = np.asarray(labels[rows].toarray()[:, sellable], np.float32)
-        tally.add(rows, p, bought)
-    return tally.judgement()
+        shared: dict[int, Mapping[str, NDArray[np.float32]]] = {}
+        for scene, blend, tally in zip(scenes, blends, tallies, strict=True):
+            horizon = scene.moment.evidence.horizon
+            if horizon not in shared:
+                shared[horizon] = scene.moment.affinities.of(rows)
+            tally.add(rows, probabilities(scene, blend, rows, shared[horizon])[:, sellable], bought)
+    return [tally.judgement() for tally in tallies]
 
 
 class _Tally:
     """Sums over blocks of customers."""
 
-    def __init__(self, evidence: Evidence, sellable: NDArray[np.bool_], before: csr_matrix) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        sellable: NDArray[np.bool_],
+        before: csr_matrix,
+        *,
+        new_only: bool,
+    ) -> None:
         self._evidence = evidence
         self._columns = np.cumsum(sellable) - 1
         self._sellable = sellable
         self._products = int(sellable.sum())
+        self._new_only = new_only
         buyers = np.asarray(before.sum(0)).ravel()
         share = (buyers + 0.5) / (evidence.known.sum() + 1)
-        self._popularity = share[sellable].astype(np.float32)
+        self._popularity = share[sellable]
         self._squares: list[NDArray[np.float64]] = []
         self._any, self._new = Hits(), Hits()
+        self._pairs = 0
         self._absolute = self._popular_squares = 0.0
         self._bins = np.zeros((3, len(BIN_EDGES) - 1))
         self._listed = np.zeros(self._products, bool)
@@ -99,32 +133,66 @@ class _Tally:
         p: NDArray[np.float32],
         bought: NDArray[np.float32],
     ) -> None:
-        error = p - bought
-        self._squares.append(np.einsum("cp,cp->c", error, error, dtype=np.float64))
-        self._absolute += float(np.abs(error).sum(dtype=np.float64))
-        popular_error = self._popularity[None, :] - bought
-        self._popular_squares += float(
-            np.einsum("cp,cp->", popular_error, popular_error, dtype=np.float64)
-        )
-        place = np.digitize(p.ravel(), BIN_EDGES[1:-1])
-        size = len(BIN_EDGES) - 1
-        for row, weight in enumerate((None, p.ravel(), bought.ravel())):
-            self._bins[row] += np.bincount(place, weight, size)
-        keys = sort_keys(p)
-        top = self._any.add(keys, bought)
-        self._listed[top[top >= 0]] = True
-        self._tops.append(top[:, 0])
         at, pairs = self._evidence.pairs_of(rows)
         product = self._evidence.product[pairs]
         kept = self._sellable[product]
         at, column = at[kept], self._columns[product[kept]]
-        keys[at, column] = 0
-        self._new.add(keys, bought)
+        self._weigh(p, bought, at, column)
+        known = best_pairs(at, column, p[at, column], len(p), PLACES)
+        fresh = np.array(p)
+        fresh[at, column] = 0
+        top = best(fresh, PLACES)
+        new = relevant(fresh, bought)
+        self._new.add(top, bought, new)
+        if not self._new_only:
+            top = merged(np.concatenate([top, known], axis=1), PLACES)
+            new = relevant(p, bought)
+        listed = self._any.add(top, bought, new)
+        self._listed[listed[listed >= 0]] = True
+        self._tops.append(listed[:, 0])
+
+    def _weigh(
+        self,
+        p: NDArray[np.float32],
+        bought: NDArray[np.float32],
+        at: NDArray[np.int64],
+        column: NDArray[np.int64],
+    ) -> None:
+        """Errors and reliability; pairs left out count nowhere."""
+        counted = p.size
+        popular_squares = len(p) * float(self._popularity @ self._popularity)
+        if self._new_only:
+            p, bought = p.copy(), bought.copy()
+            p[at, column] = bought[at, column] = 0
+            counted -= len(at)
+            popular_squares -= float(np.square(self._popularity[column]).sum())
+        self._pairs += counted
+        yes = cells_of(bought > 0)
+        # (y - p)² = p² + y (1 - 2p), and |y - p| = p + y (1 - 2p): one pass over all pairs.
+        gain = 1 - 2 * p[yes].astype(np.float64)
+        squares = np.einsum("cp,cp->c", p, p, dtype=np.float64)
+        self._squares.append(squares + np.bincount(yes[0], gain, len(p)))
+        expected = float(p.sum(dtype=np.float64))
+        self._absolute += expected + float(gain.sum())
+        self._popular_squares += popular_squares + float((1 - 2 * self._popularity[yes[1]]).sum())
+        likely = cells_of(p >= BIN_EDGES[1])
+        place = np.digitize(p[likely], BIN_EDGES[1:-1])
+        size = len(BIN_EDGES) - 1
+        for row, (whole, weight) in enumerate(
+            (
+                (float(counted), None),
+                (expected, p[likely]),
+                (float(len(yes[0])), bought[likely]),
+            )
+        ):
+            filled = np.bincount(place, weight, size)
+            filled[0] = max(whole - filled.sum(), 0.0)  # most pairs by far: told by what is left
+            self._bins[row] += filled
 
     def judgement(self) -> Judgement:
         squares = np.concatenate(self._squares) if self._squares else np.zeros(0)
         tops = np.concatenate(self._tops) if self._tops else np.zeros(0, np.int32)
-        pairs = max(len(squares) * self._products, 1)
+        pairs = max(self._pairs, 1)
         counts, predicted, observed = self._bins
         filled = np.maximum(counts, 1)
         mse = squares.sum() / pairs
@@ -132,7 +200,7 @@ class _Tally:
         ndcgs = metrics.ndcg(hits, relevant)
         return Judgement(
             customers=len(squares),
-            pairs=len(squares) * self._products,
+            pairs=self._pairs,
             bought=int(observed.sum()),
             rmse=float(np.sqrt(mse)),
             mae=self._absolute / pairs,

@@ -1,14 +1,24 @@
-"""Why a product new to a customer is on the list: which of the products they bought speaks for it."""
+"""Why a product new to a customer is on the list, in a way that can be said aloud and checked."""
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from factory.als import confidence
 from factory.blend import Scene
+from factory.evidence import SEASON, Evidence
 from schema.records import Model
 
 LEAST_ODDS = np.log(1.2)
 """A taste that raises the odds by less than a fifth is no reason worth saying aloud."""
+
+LEAST_LIFT, LEAST_BUYERS = 1.2, 3
+"""How much more, and by how many customers, a segment's favourite is bought there."""
+
+_CELLS = 2_000_000
+"""Numbers held at once for a group of customers."""
 
 
 def because(
@@ -17,7 +27,7 @@ def because(
     """The bought product that contributes most to the ALS score of each listed product.
 
     The score is ``x_u·y_i = Σ_j c_uj (y_jᵀ A_u⁻¹ y_i)`` over the products j of the customer's
-    taste, so each j has its share of it.
+    taste, with ``A_u = YᵀY + λI + Σ_j (c_uj - 1) y_j y_jᵀ``; so each j has its share of it.
 
     Args:
         listed: (len(block), L) product numbers, -1 where no reason is asked.
@@ -29,25 +39,85 @@ def because(
     """
     found = np.full(listed.shape, -1, np.int32)
     weight = model.blend.fresh.get("als", 0.0)
-    if not scene.factors.shape[1] or weight <= 0:
+    factors, settings = scene.factors, model.settings.als
+    if not factors.shape[1] or weight <= 0:
         return found
-    factors = scene.factors.astype(np.float64)
-    settings = model.settings.als
-    weights = confidence(scene.evidence.taste, settings)
-    shared = factors.T @ factors + settings.regularization * np.eye(factors.shape[1])
-    for place, customer in enumerate(block):
-        asked = np.flatnonzero(listed[place] >= 0)
-        begin, end = weights.indptr[customer : customer + 2]
-        if not len(asked) or begin == end:
-            continue
-        seeds = weights.indices[begin:end]
-        c = weights.data[begin:end].astype(np.float64)
-        own = factors[seeds]
-        matrix = shared + (own.T * (c - 1)) @ own
-        shares = (own @ np.linalg.solve(matrix, factors[listed[place, asked]].T)) * c[:, None]
-        strong = weight * shares.sum(0) >= LEAST_ODDS
-        owned = scene.evidence.product[slice(*scene.evidence.starts[customer : customer + 2])]
-        shares[~np.isin(seeds, owned)] = -np.inf  # a product only looked at is no reason to name
-        strong &= shares.max(0) > 0
-        found[place, asked[strong]] = seeds[shares.argmax(0)[strong]]
+    # Only where the whole score is a reason at all.
+    score = np.einsum("ck,clk->cl", scene.vectors(block), factors[np.maximum(listed, 0)])
+    asked = (listed >= 0) & (weight * score >= LEAST_ODDS)
+    evidence = scene.moment.evidence
+    weights = confidence(scene.taste, settings)
+    owned = _owned(weights, evidence)
+    shared = factors.T @ factors
+    shared[np.diag_indices_from(shared)] += np.float32(settings.regularization)
+    for group in _groups(weights, block, asked, factors.shape[1]):
+        cells, filled = _padded(weights, block[group])
+        seeds, c = weights.indices[cells], np.where(filled, weights.data[cells], 0)
+        y = factors[seeds]
+        more = np.sqrt(np.maximum(c - 1, 0))[:, :, None] * y
+        matrix = shared + more.transpose(0, 2, 1) @ more
+        targets = factors[np.maximum(listed[group], 0)]
+        solved = np.linalg.solve(matrix, targets.transpose(0, 2, 1))
+        shares = (y @ solved) * c[:, :, None]
+        shares[~(filled & owned[cells])] = -np.inf  # a product only looked at is no reason to name
+        best = shares.argmax(1)
+        strong = asked[group] & (np.take_along_axis(shares, best[:, None, :], 1)[:, 0] > 0)
+        found[group] = np.where(strong, np.take_along_axis(seeds, best, 1), -1)
     return found
+
+
+def _owned(weights: csr_matrix, evidence: Evidence) -> NDArray[np.bool_]:
+    """(nnz,) which of the pairs with a weight were bought; all that were bought have one."""
+    width = weights.shape[1]
+    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    cells = rows * width + weights.indices
+    owned = np.zeros(len(cells), bool)
+    bought = evidence.customer.astype(np.int64) * width + evidence.product
+    owned[np.searchsorted(cells, bought)] = True
+    return owned
+
+
+def _groups(
+    weights: csr_matrix, block: NDArray[np.integer], asked: NDArray[np.bool_], factors: int
+) -> Iterator[NDArray[np.int64]]:
+    """Places in the block with something asked, customers with as many seeds together."""
+    seeds = np.diff(weights.indptr)[block]
+    places = np.flatnonzero(asked.any(1) & (seeds > 0))
+    places = places[np.argsort(seeds[places], kind="stable")]
+    while len(places):
+        width = max(factors, asked.shape[1])
+        fits = np.arange(1, len(places) + 1) * seeds[places] * width <= _CELLS
+        size = max(1, int(fits.sum()))
+        yield places[:size]
+        places = places[size:]
+
+
+def _padded(
+    matrix: csr_matrix, rows: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(n, most) places of the rows' cells in ``matrix.data``, and which of them are real."""
+    begin = matrix.indptr[rows].astype(np.int64)
+    each = matrix.indptr[rows + 1] - begin
+    steps = np.arange(int(each.max()))[None, :]
+    filled = steps < each[:, None]
+    return np.where(filled, begin[:, None] + steps, 0), filled
+
+
+def segment_favourites(evidence: Evidence) -> NDArray[np.bool_]:
+    """(S + 1, P) products that a segment buys clearly more than all do; row 0 is no segment.
+
+    This season: bought by at least 3 of the segment's customers, and by a share of them 1.2
+    times that of all.
+    """
+    segments = int(evidence.segment.max(initial=-1)) + 1
+    known = np.bincount(evidence.segment + 1, evidence.known, minlength=segments + 1)
+    lately = evidence.last >= evidence.day - SEASON * evidence.horizon
+    cells = (evidence.segment[evidence.customer[lately]] + 1).astype(np.int64)
+    products = len(evidence.buyers)
+    buyers = np.bincount(
+        cells * products + evidence.product[lately], minlength=(segments + 1) * products
+    ).reshape(segments + 1, products)
+    usual = buyers.sum(0) / max(known.sum(), 1)
+    liked = (buyers >= LEAST_BUYERS) & (buyers >= LEAST_LIFT * usual * known[:, None])
+    liked[0] = False
+    return np.asarray(liked)

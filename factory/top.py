@@ -9,29 +9,67 @@ _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
 
-def sort_keys(scores: NDArray[np.float32]) -> Keys:
+def sort_keys(scores: NDArray[np.float32], products: NDArray[np.integer]) -> Keys:
     """One integer a cell that sorts by score, then by lower product number; 0 means "not listed".
 
-    Works because the bits of non-negative floats sort like the floats; so a partial sort of
-    plain integers is exact and the same on every machine.
+    Works because the bits of non-negative floats sort like the floats; so sorting plain integers
+    is exact and the same on every machine.
 
     Args:
-        scores: (C, P) float32, ≥ 0 and finite.
+        scores: float32, ≥ 0 and finite; 0 is not listed. products: of the same shape, or a row.
     """
-    bits = np.ascontiguousarray(scores, np.float32).view(np.uint32).astype(np.uint64)
-    numbers = _LOW - np.arange(scores.shape[1], dtype=np.uint64)
-    return (bits << _SHIFT) | numbers[None, :]
+    keys = np.ascontiguousarray(scores, np.float32).view(np.uint32).astype(np.uint64)
+    listed = keys > 0
+    keys <<= _SHIFT
+    keys |= _LOW - products.astype(np.uint64)
+    keys *= listed
+    return keys
 
 
-def best(keys: Keys, count: int) -> Keys:
+def best(scores: NDArray[np.float32], count: int) -> Keys:
+    """(C, count) keys of the highest scores of each row, best first, padded with 0.
+
+    Args:
+        scores: (C, P) float32, ≥ 0 and finite; 0 is not listed.
+
+    Cost: a partial sort of the scores; keys only for what may be among the best.
+    """
+    width = scores.shape[1]
+    if count >= width:
+        return merged(sort_keys(scores, np.arange(width)), count)
+    least = np.partition(scores, width - count, axis=1)[:, width - count]
+    rows, products = cells_of(scores >= np.maximum(least, np.finfo(np.float32).tiny)[:, None])
+    return best_pairs(rows, products, scores[rows, products], len(scores), count)
+
+
+def best_pairs(
+    rows: NDArray[np.integer],
+    products: NDArray[np.integer],
+    scores: NDArray[np.float32],
+    size: int,
+    count: int,
+) -> Keys:
+    """(size, count) keys of the highest scores of each row, where only some cells have one.
+
+    Args:
+        rows: ascending, 0..size - 1.
+    """
+    each = np.bincount(rows, minlength=size)
+    begin = np.cumsum(each) - each
+    padded = np.zeros((size, int(each.max(initial=0))), np.uint64)
+    padded[rows, np.arange(len(rows)) - begin[rows]] = sort_keys(scores, products)
+    return merged(padded, count)
+
+
+def merged(keys: Keys, count: int) -> Keys:
     """(C, count) the highest keys of each row, best first, padded with 0."""
-    width = keys.shape[1]
-    if count < width:
-        keys = np.partition(keys, width - count, axis=1)[:, width - count :]
-    ordered = np.sort(keys, axis=1)[:, ::-1]
-    if count > width:
-        ordered = np.pad(ordered, ((0, 0), (0, count - width)))
-    return ordered
+    ordered = np.sort(keys, axis=1)[:, ::-1][:, :count]
+    return np.pad(ordered, ((0, 0), (0, count - ordered.shape[1])))
+
+
+def cells_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the true cells, row by row: ``nonzero``, several times faster."""
+    return np.divmod(np.flatnonzero(mask), max(mask.shape[1], 1))
 
 
 def product_numbers(keys: Keys) -> NDArray[np.int32]:

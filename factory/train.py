@@ -1,11 +1,11 @@
 """Past and teach windows -> tonight's model."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 import numpy as np
 
 from factory import als
-from factory.blend import Lessons, Scene, lessons, scene, teach
+from factory.blend import Lessons, Moment, Scene, lessons, moment, teach
 from factory.evidence import as_of, bought_between, taste
 from factory.history import span_days
 from factory.prior import PRIOR
@@ -79,10 +79,11 @@ def study(
         age = (windows.judge - day) // windows.days - 1
         taught.append(
             lessons(
-                scene(
-                    as_of(history, day, windows.days),
-                    als.fold_in(seen, factors, settings.als),
+                Scene(
+                    moment(as_of(history, day, windows.days)),
+                    seen,
                     factors,
+                    settings.als,
                 ),
                 bought_between(history, day, day + windows.days),
                 history.sellable,
@@ -106,8 +107,8 @@ def _started(
     ):
         return None
     products = aligned(start, start.early_factors, history.products.names)
-    seen = taste(history, windows.teach[0], settings.als.memory * windows.days)
-    return als.Fit(als.fold_in(seen, products, settings.als), products)
+    customers = np.zeros((len(history.customers), settings.als.factors), np.float32)
+    return als.Fit(customers, products)
 
 
 def template_baseline(
@@ -133,21 +134,30 @@ def template_baseline(
     )
 
 
-def view(model: Model, history: History, day: int) -> Scene:
+def view(
+    model: Model, history: History, day: int, moments: MutableMapping[int, Moment] | None = None
+) -> Scene:
     """Any model's view of a history as of a day: newest evidence, factors carried on to it.
 
     The model is not retrained: a few iterations from its own factors let products that came
     later, and customers, take their place among those it knows. The same for every model and
     every day, so that what is judged is what is served.
+
+    Args:
+        moments: of this history and day by horizon; what is missing is added.
     """
+    horizon = model.horizon_days
+    moments = {} if moments is None else moments
+    if horizon not in moments:
+        moments[horizon] = moment(as_of(history, day, horizon))
     settings = model.settings.als
     factors = aligned(model, model.factors, history.products.names)
-    seen = taste(history, day, settings.memory * model.horizon_days)
+    seen = taste(history, day, settings.memory * horizon)
     if factors.shape[1] and seen.nnz:
-        start = als.Fit(als.fold_in(seen, factors, settings), factors)
-        factors = als.fit(seen, settings, seed=model.seed, start=start).products
-    vectors = als.fold_in(seen, factors, settings)
-    return scene(as_of(history, day, model.horizon_days), vectors, factors)
+        customers = np.zeros((seen.shape[0], factors.shape[1]), np.float32)
+        fit = als.fit(seen, settings, seed=model.seed, start=als.Fit(customers, factors))
+        factors = fit.products
+    return Scene(moments[horizon], seen, factors, settings)
 
 
 def aligned(model: Model, factors: als.Factors, products: Sequence[str]) -> als.Factors:

@@ -212,7 +212,9 @@ def _decide(
     with watch.during(Stage.TRAIN):
         if model is None:
             model = train(history, windows, settings, kind=BASELINE, fingerprint=data.fingerprint)
-        challenger = train(history, windows, settings, kind=ALS, fingerprint=data.fingerprint)
+        challenger = train(
+            history, windows, settings, kind=ALS, fingerprint=data.fingerprint, start=model
+        )
     if model.trained_through > windows.judge:
         why = (
             f"the incumbent was trained through {day_date(model.trained_through)}, into tonight's "
@@ -220,8 +222,7 @@ def _decide(
         )
         return _Decided(Verdict(Outcome.REJECTED, why), model, number, challenger)
     with watch.during(Stage.JUDGE):
-        challenged = judge(challenger, history, windows, seed=settings.seed)
-        judged = judge(model, history, windows, seed=settings.seed)
+        challenged, judged = judge((challenger, model), history, windows, seed=settings.seed)
     with watch.during(Stage.GATE):
         verdict = decide(challenged, judged, settings.gate, seed=settings.seed)
     return _Decided(verdict, model, number, challenger, challenged, judged)

@@ -126,6 +126,7 @@ class Reason(StrEnum):
     REORDER = "reorder"
     SIMILAR = "similar"
     POPULAR = "popular"
+    SEGMENT = "segment"
 
 
 class Source(StrEnum):

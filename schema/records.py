@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # floor 0 stays light: serving starts without numpy's weight 
 
 ENTRY = (
     ("product", "<i4"),  # row in Lists.products; -1 pads a short list
-    ("because", "<i4"),  # the product a SIMILAR reason names, else -1
+    ("because", "<i4"),  # the product a SIMILAR reason names, the segment of a SEGMENT one; or -1
     ("probability", "<f4"),  # of buying within the model's horizon, 0..1
     ("times", "<u2"),  # days on which the customer bought it; 0 means never
     ("days_ago", "<u2"),  # since the last of them, as of the night
@@ -221,13 +221,14 @@ class Lists:
         customers: ids of the customers with a list of their own, in row order.
         entries: (C, L) structured array of ENTRY; rows are padded with product -1 at the end.
         popular: (L,) the same, for a customer without a list.
-        products: what the row numbers in ``entries`` mean.
+        products, segments: what the row numbers in ``entries`` mean.
     """
 
     customers: tuple[str, ...]
     entries: "NDArray[np.void]"
     popular: "NDArray[np.void]"
     products: tuple[Product, ...]
+    segments: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

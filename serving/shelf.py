@@ -93,5 +93,5 @@ class Shelf:
         sellable = self._datasets.sellable(tenant.uid)
         if sellable is not None:
             edition = edition.as_sold(sellable)
-        shown = Shown(current.edition, edition.model, current.published_at)
+        shown = Shown(current.edition, edition.model, current.published_at, edition.segments)
         return _Open(edition, shown, stamp, now)

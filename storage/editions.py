@@ -20,7 +20,7 @@ from schema.records import ENTRY, Entry, Lists, Product
 from storage import durable, lists
 from storage.durable import Disk
 
-LISTS, PRODUCTS = "lists.lmdb", "products.json"
+LISTS, PRODUCTS, SEGMENTS = "lists.lmdb", "products.json", "segments.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Edition:
     horizon_days: int
     products: tuple[Product, ...]
     product_ids: frozenset[str]
+    segments: tuple[str, ...]
     popular: tuple[Entry, ...]
     lists: lists.ListReader
 
@@ -90,6 +91,7 @@ class Editions:
         catalogue = orjson.dumps(
             [[p.product_id, p.name, p.category, p.price, p.status] for p in made.products]
         )
+        segments = orjson.dumps(made.segments)
 
         def in_use(number: int) -> bool:
             now = self._readable(uid)
@@ -104,6 +106,7 @@ class Editions:
             {
                 LISTS: lambda path: lists.write(path, made),
                 PRODUCTS: durable.content(catalogue),
+                SEGMENTS: durable.content(segments),
             },
         )
         self.check(uid, number, sha)
@@ -192,6 +195,7 @@ class Editions:
             horizon_days=int(str(manifest["horizon_days"])),
             products=products,
             product_ids=frozenset(product.product_id for product in products),
+            segments=tuple(orjson.loads((folder / SEGMENTS).read_bytes())),
             popular=tuple(reader.popular()),
             lists=reader,
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from schema.errors import Problem
 from schema.records import Blend, Ids, Model
@@ -13,7 +14,7 @@ from schema.settings import TenantSettings
 from storage import durable
 from storage.durable import Disk
 
-FACTORS, REST = "factors.npy", "model.json"
+FACTORS, EARLY, REST = "factors.npy", "early_factors.npy", "model.json"
 
 
 class Models:
@@ -30,6 +31,7 @@ class Models:
             "blend": {"repeat": model.blend.repeat, "fresh": model.blend.fresh},
             "settings": model.settings.model_dump(mode="json"),
             "horizon_days": model.horizon_days,
+            "taught_from": model.taught_from,
             "trained_through": model.trained_through,
             "seed": model.seed,
             "data_fingerprint": model.data_fingerprint,
@@ -42,6 +44,7 @@ class Models:
             {"tenant_uid": uid, "kind": model.kind},
             {
                 FACTORS: durable.content(_array_bytes(model.factors)),
+                EARLY: durable.content(_array_bytes(model.early_factors)),
                 REST: durable.content(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)),
             },
         )
@@ -61,15 +64,15 @@ class Models:
                 code="TENANT_MISMATCH",
             )
         rest = orjson.loads((folder / REST).read_bytes())
-        factors = np.load(folder / FACTORS, allow_pickle=False)
-        factors.setflags(write=False)
         return Model(
             kind=rest["kind"],
             products=Ids(rest["products"]),
-            factors=factors,
+            factors=_array(folder / FACTORS),
+            early_factors=_array(folder / EARLY),
             blend=Blend(**rest["blend"]),
             settings=TenantSettings.model_validate(rest["settings"]),
             horizon_days=rest["horizon_days"],
+            taught_from=rest["taught_from"],
             trained_through=rest["trained_through"],
             seed=rest["seed"],
             data_fingerprint=rest["data_fingerprint"],
@@ -89,6 +92,12 @@ class Models:
 
     def _folder(self, uid: str, number: int) -> Path:
         return self._root / uid / "models" / f"v{number:06d}"
+
+
+def _array(path: Path) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    array.setflags(write=False)
+    return array
 
 
 def _array_bytes(array: np.ndarray) -> bytes:

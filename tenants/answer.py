@@ -33,6 +33,7 @@ class Shown:
     edition: int
     model: int
     published_at: datetime
+    segments: Sequence[str]
 
 
 def ask(limit: int, bought: str) -> Ask:
@@ -87,7 +88,8 @@ def answer(
         "model": shown.model if shown else None,
         "published_at": shown.published_at.strftime("%Y-%m-%dT%H:%M:%SZ") if shown else None,
         "recommendations": [
-            _line(rank, entry, products) for rank, entry in enumerate(chosen, start=1)
+            _line(rank, entry, products, shown.segments if shown else ())
+            for rank, entry in enumerate(chosen, start=1)
         ],
     }
 
@@ -100,7 +102,9 @@ def _fits(entry: Entry, product: Product, bought: Bought) -> bool:
     return bool(entry.times) or bought is Bought.INCLUDE
 
 
-def _line(rank: int, entry: Entry, products: Sequence[Product]) -> dict[str, Any]:
+def _line(
+    rank: int, entry: Entry, products: Sequence[Product], segments: Sequence[str]
+) -> dict[str, Any]:
     product = products[entry.product]
     return {
         "rank": rank,
@@ -110,11 +114,13 @@ def _line(rank: int, entry: Entry, products: Sequence[Product]) -> dict[str, Any
         "price": product.price,
         "probability": round(entry.probability, 5),
         "bought_before": entry.times > 0,
-        "reason": _reason(entry, products),
+        "reason": _reason(entry, products, segments),
     }
 
 
-def _reason(entry: Entry, products: Sequence[Product]) -> dict[str, Any]:
+def _reason(
+    entry: Entry, products: Sequence[Product], segments: Sequence[str]
+) -> dict[str, Any]:
     kind = _REASONS[entry.reason]
     if kind is Reason.REORDER:
         because = [products[entry.product].product_id]
@@ -123,6 +129,9 @@ def _reason(entry: Entry, products: Sequence[Product]) -> dict[str, Any]:
         seed = products[entry.because]
         text = f"Goes with {seed.name or seed.product_id}, bought before"
         return {"kind": kind.value, "because": [seed.product_id], "text": text}
+    if kind is Reason.SEGMENT:
+        text = f"Popular with customers in {segments[entry.because]}"
+        return {"kind": kind.value, "because": [], "text": text}
     return {"kind": kind.value, "because": [], "text": "Popular with other customers now"}
 
 

@@ -48,7 +48,7 @@ def recs(
         sellable = stores.datasets.sellable(known.uid)
         if sellable is not None:
             edition = edition.as_sold(sellable)
-        shown = Shown(edition.number, edition.model, current.published_at)
+        shown = Shown(edition.number, edition.model, current.published_at, edition.segments)
         own = edition.lists.of(customer)
         body = answer(
             tenant, customer, known.mode, shown, own, edition.popular, edition.products, asked
