@@ -13,6 +13,10 @@ _Floats = NDArray[np.float32]
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 
+_FLAT = 1e-3
+"""Standard deviation below which a column is constant but for rounding."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """What a regression learns from.
@@ -58,16 +62,15 @@ def regress(lesson: Lesson, prior: _Doubles, ridge: float) -> _Doubles:
     mean[0] = 0
     design -= mean.astype(np.float32)
     spread = np.sqrt(weight @ np.square(design) / total)
-    design /= np.maximum(spread, 1e-6).astype(np.float32)
+    constant = spread < _FLAT  # a column without variation says nothing: the prior stands
+    design /= np.where(constant, np.inf, spread).astype(np.float32)
     # In standard units: γ = s β, and the intercept is the one at the mean.
     centre = prior * spread
     centre[0] = prior[0] + mean @ prior
     pull = np.full(len(prior), ridge)
     pull[0] = 1.0
     gamma = _newton(design, lesson.label, weight, centre, pull)
-    beta = gamma / np.maximum(spread, 1e-6)
-    constant = spread <= 1e-6  # a column without variation says nothing: the prior stands
-    beta[constant] = prior[constant]
+    beta = np.where(constant, prior, gamma / np.maximum(spread, _FLAT))
     beta[0] = gamma[0] - mean[1:] @ beta[1:]
     return beta
 
