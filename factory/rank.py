@@ -10,10 +10,13 @@ from factory.features import usual_interval
 from factory.judge import chunks
 from factory.popular import popular
 from factory.reasons import because
+from factory.rules import chosen as chosen_by_rules
+from factory.rules import missed, steering
 from factory.top import Keys, best, key_scores, product_numbers, sort_keys
 from factory.train import view
 from schema.names import Reason
 from schema.records import ENTRY, History, Lists, Model, Product
+from schema.rules import NO_RULING, Ruling
 from schema.settings import ListSettings
 
 REASONS = tuple(Reason)
@@ -25,31 +28,42 @@ def rank(
     tonight: int,
     products: Sequence[Product],
     settings: ListSettings,
+    ruling: Ruling = NO_RULING,
 ) -> Lists:
     """Rank every sellable product for every customer with a history, as of tonight.
 
     Args:
         products: what each product number of the history means, in its order.
+        ruling: the tenant's rules, laid over ``products``.
 
     Returns:
-        Lists sorted by probability, then product id; without duplicates or unsellable products.
+        Lists sorted by probability, then product id; without duplicates, unsellable or hidden
+        products. Rules that reorder make them hold what a lookup needs to obey them.
         A customer without any history gets no list of their own: the popular one answers.
     """
     scene = view(model, history, tonight)
+    rules = steering(ruling, history.sellable)
     rows = np.flatnonzero(scene.evidence.known)
     blocks = []
+    lost = np.zeros(len(history.products), np.int64)
     for block in chunks(rows, len(history.products)):
         p = probabilities(scene, model.blend, block)
-        p[:, ~history.sellable] = 0
-        keys = sort_keys(p)
-        keys[:, ~history.sellable] = 0
-        blocks.append(_entries(scene, model, block, _chosen(scene, block, keys, settings)))
-    width = settings.length
+        if rules.reorders:
+            at, pairs = scene.evidence.pairs_of(block)
+            chosen = chosen_by_rules(p, (at, scene.evidence.product[pairs]), rules, settings)
+        else:
+            keys = sort_keys(p)
+            keys[:, ~rules.allowed] = 0
+            chosen = _chosen(scene, block, keys, settings)
+        lost += missed(p, chosen, rules.allowed)
+        blocks.append(_entries(scene, model, block, chosen))
+    width = rules.width(settings)
     return Lists(
         customers=tuple(history.customers.names[row] for row in rows),
         entries=np.concatenate(blocks) if blocks else np.empty((0, width), np.dtype(list(ENTRY))),
-        popular=popular(scene, model.blend, history.sellable, width),
+        popular=popular(scene, model.blend, rules, settings),
         products=tuple(products),
+        missed=lost,
     )
 
 
