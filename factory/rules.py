@@ -25,7 +25,7 @@ class Steering:
     Attributes:
         allowed: (P,) whether a product can be on a list at all.
         moved: (m,) products whose odds are multiplied; factors: (m,) by how much.
-        pins: (product numbers, places) in the order of the pins.
+        pins: (product numbers, how many of them a list has to hold).
         limits: (product numbers of one category, how many of them an answer may hold).
     """
 
@@ -44,7 +44,7 @@ class Steering:
         """Places of a list: its length, or what the rules need beside ten of the model's own."""
         if not self.reorders:
             return settings.length
-        pinned = sum(places for _, places in self.pins)
+        pinned = sum(count for _, count in self.pins)
         sure = sum(_least(settings)) + 2 * pinned  # of new and of bought products
         return max(settings.length, sure + FIRST_TEN)
 
@@ -53,6 +53,8 @@ def steering(ruling: Ruling, sellable: NDArray[np.bool_]) -> Steering:
     """Rules laid over a catalogue whose places are the product numbers of ``sellable``."""
     allowed = sellable.copy()
     allowed[sorted(ruling.hidden)] = False
+    # An earlier pin may take what a later one is about: so many more are held for that.
+    places = np.cumsum([places for _, places in ruling.pins])
     limited: dict[tuple[str, int], list[int]] = {}
     for number, limit in ruling.limits.items():
         limited.setdefault(limit, []).append(number)
@@ -60,7 +62,10 @@ def steering(ruling: Ruling, sellable: NDArray[np.bool_]) -> Steering:
         allowed=allowed,
         moved=np.array(list(ruling.odds), np.int64),
         factors=np.array(list(ruling.odds.values()), np.float32),
-        pins=[(np.array(sorted(numbers)), places) for numbers, places in ruling.pins],
+        pins=[
+            (np.array(sorted(numbers)), min(len(numbers), int(most)))
+            for (numbers, _), most in zip(ruling.pins, places, strict=True)
+        ],
         limits=[
             (np.array(sorted(numbers)), most)
             for (_, most), numbers in limited.items()
@@ -142,7 +147,7 @@ def _masked(keys: Keys, rules: Steering) -> Keys:
 
 
 def _pinned(keys: Keys, rules: Steering) -> list[Keys]:
-    return [best(keys[:, numbers], places) for numbers, places in rules.pins]
+    return [best(keys[:, numbers], count) for numbers, count in rules.pins]
 
 
 def _limited(keys: Keys, rules: Steering) -> Keys:
