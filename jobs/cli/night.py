@@ -166,9 +166,9 @@ def _rule_line(line: dict[str, Any]) -> str:
     if line["state"] == "expired":
         return f"{name}{line['what']}: expired, did nothing"
     did = [f"{line[word]:,} {word}" for word in ("removed", "added", "moved") if line[word]]
+    products = f"{line['products']:,} product{'s' * (line['products'] != 1)}"
     return (
-        f"{name}{line['what']}: {line['products']:,} products, "
-        f"{', '.join(did) or 'no'} places among the first ten"
+        f"{name}{line['what']}: {products}; of first-ten places {', '.join(did) or 'none changed'}"
     )
 
 
