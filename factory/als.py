@@ -64,7 +64,9 @@ def fit(taste: csr_matrix, settings: AlsSettings, *, seed: int, start: Fit | Non
         if not model.iterations:
             return start
     model.fit(weights, show_progress=False)
-    found = Fit(np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32))
+    found = Fit(
+        np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32)
+    )
     if not (np.isfinite(found.products).all() and np.isfinite(found.customers).all()):
         raise Problem(
             "the factors did not stay finite", "raise als.regularization", code="TRAIN_NOT_FINITE"
@@ -119,7 +121,9 @@ def confidence(taste: csr_matrix, settings: AlsSettings) -> csr_matrix:
             "this is a defect: do not call the library with it",
             code="TRAIN_SHAPE",
         )
-    weights.data = np.maximum(np.float32(1), np.float32(settings.alpha) * np.log1p(weights.data / _EPSILON))
+    weights.data = np.maximum(
+        np.float32(1), np.float32(settings.alpha) * np.log1p(weights.data / _EPSILON)
+    )
     weights.indices = weights.indices.astype(np.int32)
     weights.indptr = weights.indptr.astype(np.int32)
     return weights

@@ -57,7 +57,7 @@ def evaluate(
         _same(moment.buyers),
         _same(moment.recent_buyers + moment.buyers / (moment.buyers.max() + 1)),
         _own_recency(moment),
-        lambda rows: _shifted(scene.vectors[rows] @ scene.factors.T),
+        lambda rows: _shifted(scene.vectors(rows) @ scene.factors.T),
         _blend(baseline, view(baseline, history, cut)),
         _blend(engine, scene),
     ]

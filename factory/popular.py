@@ -5,15 +5,17 @@ from numpy.typing import NDArray
 
 from factory.blend import Scene, customer_bias, product_bias
 from factory.logistic import sigmoid
+from factory.rules import Steering, chosen
 from factory.top import best, key_scores, product_numbers
 from schema.names import Reason
 from schema.records import ENTRY, Blend
+from schema.settings import ListSettings
 
 
 def popular(
-    scene: Scene, blend: Blend, sellable: NDArray[np.bool_], length: int
+    scene: Scene, blend: Blend, rules: Steering, settings: ListSettings
 ) -> NDArray[np.void]:
-    """(length,) entries for a customer without history.
+    """(width,) entries for a customer without history; the tenant's rules hold here as well.
 
     The same blend, for a customer without taste who is as active as the average one: products
     come in the order of their share of customers, old and recent, as the blend weighs them.
@@ -22,12 +24,15 @@ def popular(
     activity = (
         customer_bias(scene, blend)[known].mean() if known.any() else blend.fresh["intercept"]
     )
-    p = sigmoid((product_bias(scene, blend) + np.float32(activity)).astype(np.float32))
-    p[~sellable] = 0
-    chosen = best(p[None, :], length)[0]
-    entries = np.zeros(length, np.dtype(list(ENTRY)))
-    entries["product"] = product_numbers(chosen)
-    entries["probability"] = key_scores(chosen)
+    p = sigmoid((product_bias(scene, blend) + np.float32(activity)).astype(np.float32))[None, :]
+    if rules.reorders:
+        nothing = np.empty(0, np.int64)
+        keys = chosen(p, (nothing, nothing), rules, settings)
+    else:
+        keys = best(np.where(rules.allowed, p, np.float32(0)), settings.length)
+    entries = np.zeros(keys.shape[1], np.dtype(list(ENTRY)))
+    entries["product"] = product_numbers(keys[0])
+    entries["probability"] = key_scores(keys[0])
     entries["because"] = -1
     entries["reason"] = tuple(Reason).index(Reason.POPULAR)
     return entries

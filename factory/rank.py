@@ -6,14 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.blend import Scene, probabilities
-from factory.evidence import Evidence, usual_interval
+from factory.evidence import usual_interval
 from factory.judge import chunks
 from factory.popular import popular
 from factory.reasons import because, segment_favourites
+from factory.rules import chosen as chosen_by_rules
+from factory.rules import missed, steering
 from factory.top import Keys, best, best_pairs, key_scores, merged, product_numbers
 from factory.train import view
 from schema.names import Reason
 from schema.records import ENTRY, History, Lists, Model, Product
+from schema.rules import NO_RULING, Ruling
 from schema.settings import ListSettings
 
 REASONS = tuple(Reason)
@@ -25,51 +28,64 @@ def rank(
     tonight: int,
     products: Sequence[Product],
     settings: ListSettings,
+    ruling: Ruling = NO_RULING,
 ) -> Lists:
     """Rank every sellable product for every customer with a history, as of tonight.
 
     Args:
         products: what each product number of the history means, in its order.
+        ruling: the tenant's rules, laid over ``products``.
 
     Returns:
-        Lists sorted by probability, then product id; without duplicates or unsellable products.
+        Lists sorted by probability, then product id; without duplicates, unsellable or hidden
+        products. Rules that reorder make them hold what a lookup needs to obey them.
         A customer without any history gets no list of their own: the popular one answers.
     """
     scene = view(model, history, tonight)
-    rows = np.flatnonzero(scene.moment.evidence.known)
-    favourites = segment_favourites(scene.moment.evidence)
+    rules = steering(ruling, history.sellable)
+    evidence = scene.moment.evidence
+    rows = np.flatnonzero(evidence.known)
+    favourites = segment_favourites(evidence)
     blocks = []
+    lost = np.zeros(len(history.products), np.int64)
     for block in chunks(rows, len(history.products)):
         p = probabilities(scene, model.blend, block)
-        p[:, ~history.sellable] = 0
-        chosen = _chosen(scene.moment.evidence, block, p, settings)
+        at, pairs = evidence.pairs_of(block)
+        owned = at, evidence.product[pairs]
+        if rules.reorders:
+            chosen = chosen_by_rules(p, owned, rules, settings)
+        else:
+            chosen = _chosen(np.where(rules.allowed, p, np.float32(0)), owned, settings)
+        lost += missed(p, chosen, rules.allowed)
         blocks.append(_entries(scene, model, block, chosen, favourites))
-    width = settings.length
+    width = rules.width(settings)
     return Lists(
         customers=tuple(history.customers.names[row] for row in rows),
         entries=np.concatenate(blocks) if blocks else np.empty((0, width), np.dtype(list(ENTRY))),
-        popular=popular(scene, model.blend, history.sellable, width),
+        popular=popular(scene, model.blend, rules, settings),
         products=tuple(products),
         segments=history.segments.names,
+        missed=lost,
     )
 
 
 def _chosen(
-    evidence: Evidence,
-    block: NDArray[np.integer],
     p: NDArray[np.float32],
+    owned: tuple[NDArray[np.int64], NDArray[np.integer]],
     settings: ListSettings,
 ) -> Keys:
     """The best ``length`` products, among them enough new and enough bought ones.
 
     First the best new and the best bought products up to their guarantees, then the best of the
     rest, whichever they are.
+
+    Args:
+        p: (C, P) probabilities, 0 where a product cannot be listed; used up.
+        owned: (place in C, product) of the pairs bought before.
     """
     length = settings.length
-    at, pairs = evidence.pairs_of(block)
-    product = evidence.product[pairs]
-    bought = best_pairs(at, product, p[at, product], len(p), length)
-    p[at, product] = 0
+    bought = best_pairs(*owned, p[owned], len(p), length)
+    p[owned] = 0
     fresh = best(p, length)
     sure_fresh, sure_bought = settings.at_least_new, settings.at_least_bought
     sure = np.concatenate([fresh[:, :sure_fresh], bought[:, :sure_bought]], axis=1)
@@ -106,7 +122,11 @@ def _entries(
     entries["because"] = np.select([bought, seed >= 0, liked], [-1, seed, segment], -1)
     entries["reason"] = np.select(
         [bought, seed >= 0, liked],
-        [REASONS.index(Reason.REORDER), REASONS.index(Reason.SIMILAR), REASONS.index(Reason.SEGMENT)],
+        [
+            REASONS.index(Reason.REORDER),
+            REASONS.index(Reason.SIMILAR),
+            REASONS.index(Reason.SEGMENT),
+        ],
         REASONS.index(Reason.POPULAR),
     )
     return entries

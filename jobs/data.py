@@ -33,8 +33,15 @@ class Data:
 
     def listed(self, history: History) -> list[Product]:
         """What each product number of a history shows; a product out of the catalogue shows little."""
-        columns = ("product_id", "name", "category", "price", "status")
-        rows = zip(*(self.products[name].to_pylist() for name in columns), strict=True)
+        columns = ("product_id", "name", "category", "price", "status", "cost")
+        unknown = [None] * len(self.products)  # a column that a later version has added
+        rows = zip(
+            *(
+                self.products[name].to_pylist() if name in self.products.column_names else unknown
+                for name in columns
+            ),
+            strict=True,
+        )
         catalogue = {row[0]: Product(*row) for row in rows}
         return [
             catalogue.get(name) or Product(name, None, None, None, Status.DISCONTINUED.value)

@@ -12,6 +12,7 @@ from factory.gate import decide
 from factory.history import from_tables
 from factory.judge import judge
 from factory.rank import rank
+from factory.repeat import bought_before
 from factory.train import ALS, BASELINE, template_baseline, train
 from factory.windows import choose
 from jobs.data import Data, read_data
@@ -33,9 +34,11 @@ from schema.records import (
     Verdict,
     Windows,
 )
+from schema.rules import ruling
 from schema.settings import TenantSettings
 from storage.editions import Current
 from storage.stores import Stores
+from tenants.effects import effects
 from tenants.lifecycle import business_date, publishes, stands, trains
 from tenants.order import settings_of, zone
 
@@ -88,7 +91,7 @@ def run_night(
             )
 
     try:
-        report = conclude(_work(stores, tenant, config.template, night))
+        report = conclude(_work(stores, tenant, config.template, night, clock()))
     except FactoryError as error:
         if error.problem.code == "FENCED":
             raise
@@ -109,7 +112,9 @@ def _failed(because: str, code: str) -> Conclusion:
     return Conclusion(Outcome.FAILED, because, {"code": code})
 
 
-def _work(stores: Stores, tenant: Tenant, template: TenantSettings, night: date) -> Conclusion:
+def _work(
+    stores: Stores, tenant: Tenant, template: TenantSettings, night: date, now: datetime
+) -> Conclusion:
     with during(Stage.VALIDATE, tenant.tenant):
         settings = settings_of(template, tenant.changes)
     frozen_early = tenant.model is None and not trains(tenant.mode)
@@ -129,12 +134,16 @@ def _work(stores: Stores, tenant: Tenant, template: TenantSettings, night: date)
             night,
         )
         windows = choose(history, day_number(night), settings.windows, settings.blend)
+        bought = bought_before(history, windows, settings.lists.bought_before)
         incumbent = _incumbent(stores, tenant)
     decided = _decide(watch, tenant.mode, settings, history, windows, data, night, incumbent)
     with watch.during(Stage.GATE):
         kept = _keep(stores, tenant, decided)
     with watch.during(Stage.RANK):
-        lists = rank(kept.model, history, day_number(night), data.listed(history), settings.lists)
+        products = data.listed(history)
+        rules = ruling(tenant.rules, products, now)
+        lists = rank(kept.model, history, day_number(night), products, settings.lists, rules)
+        acted = effects(lists, rules, tenant.rules, now)
     with watch.during(Stage.PUBLISH):
         edition, sha = stores.editions.seal(
             tenant.uid,
@@ -143,6 +152,7 @@ def _work(stores: Stores, tenant: Tenant, template: TenantSettings, night: date)
             model=kept.number,
             night=night,
             horizon_days=kept.model.horizon_days,
+            bought=bought.decided,
         )
     return Conclusion(
         outcome=decided.verdict.outcome,
@@ -154,6 +164,8 @@ def _work(stores: Stores, tenant: Tenant, template: TenantSettings, night: date)
             "data_fingerprint": data.fingerprint,
             "lists": len(lists.customers),
             "windows": _spelled(windows),
+            "bought_before": bought.figures(),
+            "rules": acted,
             "seed": settings.seed,
             **decided.figures(),
             "seconds": watch.seconds,

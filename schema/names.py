@@ -112,6 +112,25 @@ class Role(StrEnum):
     """Every tenant, and the fleet."""
 
 
+class Action(StrEnum):
+    """What a tenant's rule does to the products it is about."""
+
+    EXCLUDE = "exclude"
+    """They are never shown."""
+    PIN = "pin"
+    """They stand first: the product itself, or a customer's best few of a category."""
+    BOOST = "boost"
+    """Their odds are multiplied by a number above 1, for the order only."""
+    BURY = "bury"
+    """Their odds are multiplied by a number below 1, for the order only."""
+    MIN_PRICE = "min_price"
+    """Those that are cheaper are not shown."""
+    MIN_MARGIN = "min_margin"
+    """Those whose (price - cost) / price is lower are not shown."""
+    MAX_PER_CATEGORY = "max_per_category"
+    """An answer holds at most so many of one category."""
+
+
 class Bought(StrEnum):
     """What a lookup does with products the customer bought before."""
 

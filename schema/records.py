@@ -6,7 +6,7 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from schema.names import Mode, Outcome, Role, TenantId
+from schema.names import Action, Mode, Outcome, ProductId, Role, TenantId
 from schema.settings import TenantSettings
 
 if TYPE_CHECKING:  # floor 0 stays light: serving starts without numpy's weight where it can
@@ -204,13 +204,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product as an edition shows it."""
+    """One product as an edition shows it; ``cost`` is for the tenant's rules and never shown."""
 
     product_id: str
     name: str | None
     category: str | None
     price: float | None
     status: str
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,8 @@ class Lists:
         entries: (C, L) structured array of ENTRY; rows are padded with product -1 at the end.
         popular: (L,) the same, for a customer without a list.
         products, segments: what the row numbers in ``entries`` mean.
+        missed: (P,) how many customers would have had a product among their first ten, had it been
+            allowed; 0 for those that are. For the night's report; not part of an edition.
     """
 
     customers: tuple[str, ...]
@@ -229,6 +232,29 @@ class Lists:
     popular: "NDArray[np.void]"
     products: tuple[Product, ...]
     segments: tuple[str, ...]
+    missed: "NDArray[np.int64] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One wish of a tenant about its lists (schema/rules.py says what each action does).
+
+    Attributes:
+        number: counts up within the tenant; never given twice.
+        product, category: what it is about; both None means everything.
+        value: a factor on the odds, an amount, a share or a count, as the action has it.
+        expires_at: from then on it does nothing; None: until it is removed.
+    """
+
+    number: int
+    action: Action
+    product: ProductId | None
+    category: str | None
+    value: float | None
+    why: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +266,7 @@ class Tenant:
         changes: its own settings, as {"als.factors": 64}, over the template.
         model: the model in force; None before the first night.
         held_until: a rollback holds the served edition until then.
+        rules: by number, expired ones too; removed ones are gone.
     """
 
     tenant: TenantId
@@ -250,6 +277,7 @@ class Tenant:
     changes: Mapping[str, Any]
     model: int | None
     held_until: datetime | None
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,9 @@ class ListSettings(_Settings):
     """Products the customer never bought, so that "only new" stays full."""
     at_least_bought: int = Field(20, ge=0)
     """Products the customer bought before, so that "only bought" stays full."""
+    bought_before: Literal["auto", "include", "exclude"] = "auto"
+    """What a lookup does with them unless it says so itself; auto: by how often customers buy the
+    same again (factory/repeat.py)."""
 
     @model_validator(mode="after")
     def _holds_both(self) -> Self:

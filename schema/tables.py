@@ -92,6 +92,14 @@ PRODUCTS = Table(
         Column("category", Kind.TEXT, "the tenant's product group"),
         Column("price", Kind.NUMBER, "list price", unit="tenant's currency", least=0, most=1e9),
         Column(
+            "cost",
+            Kind.NUMBER,
+            "what it costs the tenant, for the rule min_margin; never shown",
+            unit="tenant's currency",
+            least=0,
+            most=1e9,
+        ),
+        Column(
             "status",
             Kind.CHOICE,
             "whether it can be sold now",

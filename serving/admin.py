@@ -1,22 +1,30 @@
-"""The tenant's switches and its record: mode, nights, models, editions, rollback."""
+"""The tenant's switches and its record: mode, rules, nights, models, editions, rollback."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
+from schema.records import Rule, Tenant
+from schema.rules import state, written
 from serving.bodies import (
     Because,
     EditionLine,
     ModeChange,
     ModelLine,
     ModeState,
+    NewRule,
     Night,
+    RuleLine,
+    RuleState,
 )
 from serving.deps import AllStores, Board, Caller, ForAdmin
 from storage.rollback import activate
+from storage.rules import add_rule
 from storage.stores import Stores
+from tenants.order import zone
 
+RuleNumber = Annotated[int, Path(gt=-(2**31), lt=2**31)]
 EditionNumber = Annotated[int, Path(gt=-(2**31), lt=2**31)]
 
 router = APIRouter(prefix="/tenants/{tenant}", tags=["tenant's admin"])
@@ -40,6 +48,52 @@ def change_mode(
     )
     board.refresh()
     return ModeState(tenant=tenant.tenant, mode=change.mode)
+
+
+@router.get("/rules", summary="The tenant's rules about its lists")
+def rules(tenant: ForAdmin, stores: AllStores) -> list[RuleLine]:
+    """By number; an expired one stays until it is removed, and does nothing."""
+    now = datetime.now(UTC)
+    return [
+        _rule(tenant, rule, state(rule, now)) for rule in stores.ledger.tenant(tenant.tenant).rules
+    ]
+
+
+@router.post("/rules", summary="Exclude, pin, boost, bury or limit products")
+def new_rule(
+    body: NewRule, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
+) -> RuleLine:
+    """In force with the next lookup; the next night ranks by it, so that lists stay full.
+
+    A rule moves or hides products, and never changes the probability shown. What hides wins over
+    what pins.
+    """
+    now = datetime.now(UTC)
+    rule = written(
+        body.action,
+        product=body.product_id,
+        category=body.category,
+        value=body.value,
+        until=body.until,
+        why=body.why,
+        zone=zone(tenant.timezone),
+        by=f"key {key.key_id}",
+        at=now,
+    )
+    kept = add_rule(stores, tenant, rule, now=now)
+    board.refresh()
+    return _rule(tenant, kept, state(kept, now))
+
+
+@router.delete("/rules/{number}", summary="Take a rule away")
+def remove_rule(
+    number: RuleNumber, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
+) -> RuleLine:
+    """What it moved stands as before with the next lookup; what it hid comes back with the night."""
+    now = datetime.now(UTC)
+    gone = stores.ledger.remove_rule(tenant.tenant, number, by=f"key {key.key_id}", at=now)
+    board.refresh()
+    return _rule(tenant, gone, "removed")
 
 
 @router.get("/nights", summary="What happened in the last nights, and why")
@@ -108,6 +162,23 @@ def activate_edition(
     now = datetime.now(UTC)
     activate(stores, tenant, number, hold=hold, by=f"key {key.key_id}", why=body.why, now=now)
     return _edition(stores, tenant.tenant, number)
+
+
+def _rule(tenant: Tenant, rule: Rule, state: RuleState) -> RuleLine:
+    local = zone(tenant.timezone)
+    return RuleLine(
+        tenant=tenant.tenant,
+        rule=rule.number,
+        action=rule.action,
+        product_id=rule.product,
+        category=rule.category,
+        value=rule.value,
+        state=state,
+        expires_at=rule.expires_at.astimezone(local) if rule.expires_at else None,
+        why=rule.why,
+        created_by=rule.created_by,
+        created_at=rule.created_at.astimezone(local),
+    )
 
 
 def _edition(stores: Stores, tenant: Any, number: int) -> EditionLine:

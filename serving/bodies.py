@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from schema.names import Mode
+from schema.names import Action, Bought, Mode
 
 
 class _Body(BaseModel, extra="forbid"):
@@ -53,6 +53,9 @@ class Recommendations(BaseModel):
     tenant: str
     customer: str
     mode: Mode
+    bought: Bought | None = Field(
+        description="what was done with products bought before: as asked, else as the tenant has it"
+    )
     source: Literal["personal", "popular"] | None = Field(
         description="popular: this customer has no list of their own"
     )
@@ -121,6 +124,47 @@ class EditionLine(BaseModel):
     lists: int
     published_at: datetime
     current: bool
+
+
+RuleState = Literal["in force", "expired", "removed"]
+
+
+class NewRule(_Body):
+    """A wish about the tenant's lists; ``why`` is kept in the audit trail.
+
+    ``exclude``, ``pin``, ``boost`` and ``bury`` are about a product or a category; ``min_price``,
+    ``min_margin`` and ``max_per_category`` about a category or, without one, everything.
+    """
+
+    action: Action
+    product_id: str | None = None
+    category: str | None = None
+    value: float | None = Field(
+        None,
+        description="places (pin a category), factor on the odds (boost, bury), amount, share or count",
+    )
+    until: str | None = Field(
+        None,
+        description="the last day it holds, or a moment; in the tenant's zone unless it names one",
+        examples=["2026-12-24", "2026-12-24T18:00"],
+    )
+    why: Sentence
+
+
+class RuleLine(BaseModel):
+    """One rule; times in the tenant's zone."""
+
+    tenant: str
+    rule: int
+    action: Action
+    product_id: str | None
+    category: str | None
+    value: float | None
+    state: RuleState
+    expires_at: datetime | None
+    why: str
+    created_by: str
+    created_at: datetime
 
 
 class FeedbackEvents(_Body):

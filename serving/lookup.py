@@ -40,7 +40,9 @@ async def recommendations(
     tenant: ForSeller,
     shelf: OpenShelf,
     limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
-    bought: Annotated[str, Query(description=" | ".join(Bought))] = Bought.INCLUDE.value,
+    bought: Annotated[
+        str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
+    ] = None,
 ) -> Response:
     """Best products for a customer, best first, with a reason a salesperson can say aloud.
 
@@ -58,7 +60,7 @@ async def recommendations(
             "wait for its first night, or run `recfactory night`",
             code="NO_EDITION",
         )
-    edition, shown = current
+    edition, shown, ruling = current
     body = answer(
         tenant.tenant,
         customer,
@@ -68,5 +70,6 @@ async def recommendations(
         edition.popular,
         edition.products,
         asked,
+        ruling,
     )
     return Response(orjson.dumps(body), media_type="application/json")

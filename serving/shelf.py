@@ -4,9 +4,11 @@ import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from schema.errors import Problem
-from schema.records import Tenant
+from schema.records import Rule, Tenant
+from schema.rules import NO_RULING, Ruling, ruling
 from storage.datasets import Datasets
 from storage.editions import Edition, Editions
 from tenants.answer import Shown
@@ -24,6 +26,17 @@ class _Open:
     shown: Shown
     stamp: _Stamps
     checked: float
+    rules: tuple[Rule, ...] = ()
+    ruling: Ruling = NO_RULING
+
+    def ruled(self, rules: tuple[Rule, ...]) -> Ruling:
+        """What the tenant's rules say of this catalogue now; made anew only where that changed."""
+        if rules or self.rules:
+            now = datetime.now(UTC)
+            ended = self.ruling.until is not None and now >= self.ruling.until
+            if ended or rules != self.rules:
+                self.rules, self.ruling = rules, ruling(rules, self.edition.products, now)
+        return self.ruling
 
 
 class Shelf:
@@ -41,8 +54,10 @@ class Shelf:
         self._most, self._seconds = most, refresh_seconds
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
-    def current(self, tenant: Tenant) -> tuple[Edition, Shown] | None:
-        """What the tenant serves now; None before its first publication."""
+    def current(self, tenant: Tenant) -> tuple[Edition, Shown, Ruling] | None:
+        """What the tenant serves now, and what its rules say of that; None before its first
+        publication.
+        """
         found = self._open.get(tenant.uid)
         now = time.monotonic()
         if found is None or now - found.checked > self._seconds:
@@ -50,7 +65,7 @@ class Shelf:
         if found is None:
             return None
         self._open.move_to_end(tenant.uid)
-        return found.edition, found.shown
+        return found.edition, found.shown, found.ruled(tenant.rules)
 
     def published(self, tenant: Tenant) -> bool:
         """Whether the tenant has anything to serve."""
@@ -93,5 +108,7 @@ class Shelf:
         sellable = self._datasets.sellable(tenant.uid)
         if sellable is not None:
             edition = edition.as_sold(sellable)
-        shown = Shown(current.edition, edition.model, current.published_at, edition.segments)
+        shown = Shown(
+            current.edition, edition.model, current.published_at, edition.segments, edition.bought
+        )
         return _Open(edition, shown, stamp, now)

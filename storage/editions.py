@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from schema.errors import Problem
-from schema.names import Status
+from schema.names import Bought, Status
 from schema.records import ENTRY, Entry, Lists, Product
 from storage import durable, lists
 from storage.durable import Disk
@@ -40,12 +40,14 @@ class Edition:
     Attributes:
         night: the business date it was made for.
         horizon_days: its probabilities speak of buying within so many days.
+        bought: what a lookup does with products bought before, unless it says so itself.
     """
 
     number: int
     model: int
     night: date
     horizon_days: int
+    bought: Bought
     products: tuple[Product, ...]
     product_ids: frozenset[str]
     segments: tuple[str, ...]
@@ -70,7 +72,15 @@ class Editions:
         self._root, self._disk = root, disk
 
     def seal(
-        self, uid: str, taken: int, made: Lists, *, model: int, night: date, horizon_days: int
+        self,
+        uid: str,
+        taken: int,
+        made: Lists,
+        *,
+        model: int,
+        night: date,
+        horizon_days: int,
+        bought: Bought,
     ) -> tuple[int, str]:
         """Write an edition whole and read it back with the reader that serves; not yet served.
 
@@ -85,11 +95,12 @@ class Editions:
             "model": model,
             "night": night.isoformat(),
             "horizon_days": horizon_days,
+            "bought": bought.value,
             "lists": len(made.customers),
             "products": len(made.products),
         }
         catalogue = orjson.dumps(
-            [[p.product_id, p.name, p.category, p.price, p.status] for p in made.products]
+            [[p.product_id, p.name, p.category, p.price, p.status, p.cost] for p in made.products]
         )
         segments = orjson.dumps(made.segments)
 
@@ -193,6 +204,8 @@ class Editions:
             model=int(str(manifest["model"])),
             night=date.fromisoformat(str(manifest["night"])),
             horizon_days=int(str(manifest["horizon_days"])),
+            # an edition of version 0.1 does not say, and its lookups included them
+            bought=Bought(str(manifest.get("bought", Bought.INCLUDE.value))),
             products=products,
             product_ids=frozenset(product.product_id for product in products),
             segments=tuple(orjson.loads((folder / SEGMENTS).read_bytes())),

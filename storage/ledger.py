@@ -1,20 +1,22 @@
-"""Tenants, modes, keys and the audit trail: verbs over SQL.
+"""Tenants, modes, rules, keys and the audit trail: verbs over SQL.
 
 Whatever serving has to notice raises ``revision`` in the same transaction.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from schema.errors import NotThere, Refused
-from schema.names import Mode, Role, TenantId
-from schema.records import Control, Key, Tenant
+from schema.names import Action, Mode, ProductId, Role, TenantId
+from schema.records import Control, Key, Rule, Tenant
+from schema.rules import admit
 from storage.database import reading
-from storage.rows import AUDIT, KEYS, REVISION, TENANTS
+from storage.rows import AUDIT, KEYS, REVISION, RULES, TENANTS
 
 
 class Ledger:
@@ -59,14 +61,16 @@ class Ledger:
         """
         with reading(self._engine) as connection:
             row = connection.execute(select(TENANTS).where(TENANTS.c.tenant == tenant)).first()
+            rules = _rules(connection, tenant)
         if row is None:
             raise no_tenant(tenant)
-        return _tenant(row)
+        return _tenant(row, rules)
 
     def tenants(self) -> list[Tenant]:
         with reading(self._engine) as connection:
             rows = connection.execute(select(TENANTS).order_by(TENANTS.c.tenant)).all()
-        return [_tenant(row) for row in rows]
+            rules = _rules(connection)
+        return [_tenant(row, rules) for row in rows]
 
     def change_mode(
         self, tenant: TenantId, mode: Mode, *, by: str, why: str, at: datetime
@@ -105,6 +109,58 @@ class Ledger:
                 update(TENANTS).where(TENANTS.c.tenant == tenant).values(held_until=None)
             )
             note(connection, tenant, by, "release", {}, at)
+
+    def add_rule(self, tenant: TenantId, rule: Rule, *, at: datetime) -> Rule:
+        """Keep a rule under the tenant's next number.
+
+        Raises:
+            Refused: it does not go with the rules there are (``schema.rules.admit``).
+        """
+        with self._engine.begin() as connection:
+            admit(rule, locked(connection, tenant).rules, at)
+            query = select(func.max(RULES.c.rule)).where(RULES.c.tenant == tenant)
+            rule = replace(rule, number=(connection.execute(query).scalar() or 0) + 1)
+            row = {
+                "rule": rule.number,
+                "action": rule.action.value,
+                "product": rule.product,
+                "category": rule.category,
+                "value": rule.value,
+                "why": rule.why,
+            }
+            connection.execute(
+                insert(RULES).values(
+                    tenant=tenant,
+                    created_by=rule.created_by,
+                    created_at=rule.created_at,
+                    expires_at=rule.expires_at,
+                    **row,
+                )
+            )
+            ends = rule.expires_at.isoformat() if rule.expires_at else None
+            detail = {**row, "expires_at": ends}
+            note(connection, tenant, rule.created_by, "rule added", detail, at)
+        return rule
+
+    def remove_rule(self, tenant: TenantId, number: int, *, by: str, at: datetime) -> Rule:
+        """Take a rule away, and return what it was.
+
+        Raises:
+            NotThere: the tenant has no such rule (any more).
+        """
+        with self._engine.begin() as connection:
+            rules = {rule.number: rule for rule in locked(connection, tenant).rules}
+            if number not in rules:
+                raise NotThere(
+                    f"there is no rule {number}", f"see `recfactory rule list {tenant}`", "NO_RULE"
+                )
+            connection.execute(
+                update(RULES)
+                .where(RULES.c.tenant == tenant, RULES.c.rule == number)
+                .values(removed_at=at)
+            )
+            note(connection, tenant, by, "rule removed", {"rule": number}, at)
+        return rules[number]
 
     def add_key(self, key: Key, *, by: str) -> None:
         with self._engine.begin() as connection:
@@ -168,10 +224,11 @@ class Ledger:
         with reading(self._engine) as connection:
             revision = connection.execute(select(REVISION.c.number)).scalar_one()
             tenants = connection.execute(select(TENANTS)).all()
+            rules = _rules(connection)
             keys = connection.execute(select(KEYS)).all()
         return Control(
             revision,
-            {row.tenant: _tenant(row) for row in tenants},
+            {row.tenant: _tenant(row, rules) for row in tenants},
             {row.key_id: _key(row) for row in keys},
         )
 
@@ -202,10 +259,35 @@ def locked(connection: Connection, tenant: TenantId) -> Tenant:
     row = connection.execute(query).first()
     if row is None:
         raise no_tenant(tenant)
-    return _tenant(row)
+    return _tenant(row, _rules(connection, tenant))
 
 
-def _tenant(row: Row[Any]) -> Tenant:
+def _rules(connection: Connection, tenant: str | None = None) -> dict[str, list[Rule]]:
+    """Rules that were not removed, by tenant and number: of one tenant, or of all."""
+    query = select(RULES).where(RULES.c.removed_at.is_(None)).order_by(RULES.c.rule)
+    if tenant is not None:
+        query = query.where(RULES.c.tenant == tenant)
+    rules: dict[str, list[Rule]] = {}
+    for row in connection.execute(query).all():
+        rules.setdefault(row.tenant, []).append(_rule(row))
+    return rules
+
+
+def _rule(row: Row[Any]) -> Rule:
+    return Rule(
+        number=row.rule,
+        action=Action(row.action),
+        product=None if row.product is None else ProductId(row.product),
+        category=row.category,
+        value=row.value,
+        why=row.why,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
+
+
+def _tenant(row: Row[Any], rules: Mapping[str, list[Rule]]) -> Tenant:
     return Tenant(
         tenant=TenantId(row.tenant),
         uid=row.uid,
@@ -215,6 +297,7 @@ def _tenant(row: Row[Any]) -> Tenant:
         changes=row.changes,
         model=row.model,
         held_until=row.held_until,
+        rules=tuple(rules.get(row.tenant, ())),
     )
 
 

@@ -72,6 +72,23 @@ KEYS = Table(
     Column("revoked_at", Instant),
 )
 
+RULES = Table(
+    "rules",
+    METADATA,
+    _tenant(),
+    Column("rule", Integer, primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("product", String(128)),
+    Column("category", Text),
+    Column("value", Float),
+    Column("why", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("removed_at", Instant),
+)
+"""A removed rule keeps its row, so that its number, which nights speak of, is never given again."""
+
 AUDIT = Table(
     "audit",
     METADATA,

@@ -3,14 +3,17 @@
 Both doors answer through here, so that the command line and HTTP always agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from schema.errors import Refused
 from schema.names import Bought, Mode, Reason, Source, Status
 from schema.records import Entry, Product
+from schema.rules import NO_RULING, Ruling
+from tenants.rules import ordered
 
 MOST = 50
 """Products one answer may hold."""
@@ -20,23 +23,24 @@ _REASONS = tuple(Reason)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What was asked for."""
+    """What was asked for; ``bought`` None leaves it to the tenant's edition."""
 
     limit: int = 10
-    bought: Bought = Bought.INCLUDE
+    bought: Bought | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The edition an answer comes from."""
+    """The edition an answer comes from, and what it does with products bought before."""
 
     edition: int
     model: int
     published_at: datetime
-    segments: Sequence[str]
+    segments: Sequence[str] = ()
+    bought: Bought = Bought.INCLUDE
 
 
-def ask(limit: int, bought: str) -> Ask:
+def ask(limit: int, bought: str | None) -> Ask:
     """Check a question.
 
     Raises:
@@ -44,6 +48,8 @@ def ask(limit: int, bought: str) -> Ask:
     """
     if not 1 <= limit <= MOST:
         raise Refused(f"limit {limit} is outside 1 to {MOST}", "ask for fewer", code="LIMIT")
+    if bought is None:
+        return Ask(limit)
     try:
         return Ask(limit, Bought(bought))
     except ValueError as error:
@@ -62,25 +68,27 @@ def answer(
     popular: Sequence[Entry],
     products: Sequence[Product],
     asked: Ask,
+    ruling: Ruling = NO_RULING,
 ) -> dict[str, Any]:
     """The answer to a lookup, ready for JSON.
 
     Args:
         shown: None while the tenant is off.
         personal: the customer's own list; None where the popular one has to do.
+        ruling: the tenant's rules in force, laid over ``products``.
     """
-    entries = popular if personal is None else personal
-    chosen: list[Entry] = []
+    chosen: Iterable[Entry] = ()
+    bought = asked.bought
     if shown is not None:
-        for entry in entries:
-            if _fits(entry, products[entry.product], asked.bought):
-                chosen.append(entry)
-                if len(chosen) == asked.limit:
-                    break
+        bought = bought or shown.bought
+        chosen = _fitting(popular if personal is None else personal, products, bought)
+        if ruling is not NO_RULING:
+            chosen = ordered(chosen, ruling)
     return {
         "tenant": tenant,
         "customer": customer,
         "mode": mode.value,
+        "bought": bought.value if bought else None,
         "source": (Source.POPULAR if personal is None else Source.PERSONAL).value
         if shown
         else None,
@@ -89,17 +97,20 @@ def answer(
         "published_at": shown.published_at.strftime("%Y-%m-%dT%H:%M:%SZ") if shown else None,
         "recommendations": [
             _line(rank, entry, products, shown.segments if shown else ())
-            for rank, entry in enumerate(chosen, start=1)
+            for rank, entry in enumerate(islice(chosen, asked.limit), start=1)
         ],
     }
 
 
-def _fits(entry: Entry, product: Product, bought: Bought) -> bool:
-    if product.status != Status.SELLABLE.value:
-        return False
-    if bought is Bought.EXCLUDE:
-        return not entry.times
-    return bool(entry.times) or bought is Bought.INCLUDE
+def _fitting(
+    entries: Sequence[Entry], products: Sequence[Product], bought: Bought
+) -> Iterator[Entry]:
+    """Places that can be sold and were asked for; looked at one by one, as far as they are needed."""
+    sellable, either, only = Status.SELLABLE.value, bought is Bought.INCLUDE, bought is Bought.ONLY
+    for entry in entries:
+        fits = either or (entry.times > 0) is only
+        if fits and products[entry.product].status == sellable:
+            yield entry
 
 
 def _line(

@@ -92,6 +92,8 @@ def why(stores: Stores, config: Config, tenant: str, json: bool) -> None:
     out.print(f"[bold]{known.tenant}[/bold] is {known.mode} and {served}.")
     for report in reports:
         out.print(f"  {report.night}  {_word(report):10} {report.because}", markup=False)
+    for line in reports[0].figures.get("rules", ()) if reports else ():
+        out.print(f"  {_rule_line(line)}", markup=False)
     out.print(f"Next: {body['next']}", markup=False)
 
 
@@ -152,6 +154,22 @@ def print_nights(stores: Stores, results: Sequence[Result], title: str = "Night"
         if not isinstance(result, NightReport) or _word(result) in ("failed", "held"):
             because = result.because
             click.echo(because, err=True)
+        if isinstance(result, NightReport):
+            for line in result.figures.get("rules", ()):
+                if line["rule"] is not None:
+                    click.echo(f"{result.tenant}, {_rule_line(line)}")
+
+
+def _rule_line(line: dict[str, Any]) -> str:
+    """What one rule did to the first ten places of all lists: the night's own words."""
+    name = "" if line["rule"] is None else f"rule {line['rule']}: "
+    if line["state"] == "expired":
+        return f"{name}{line['what']}: expired, did nothing"
+    did = [f"{line[word]:,} {word}" for word in ("removed", "added", "moved") if line[word]]
+    products = f"{line['products']:,} product{'s' * (line['products'] != 1)}"
+    return (
+        f"{name}{line['what']}: {products}; of first-ten places {', '.join(did) or 'none changed'}"
+    )
 
 
 def _row(stores: Stores, result: Result) -> list[object]:

@@ -2,10 +2,11 @@
 
 import click
 
-from jobs.cli.door import as_json, print_json, table, with_stores
+from jobs.cli.door import as_json, now, print_json, table, with_stores
 from schema.config import Config
 from schema.errors import NotThere
 from schema.names import Bought
+from schema.rules import ruling
 from storage.stores import Stores
 from tenants.answer import Shown, answer, ask
 from tenants.lifecycle import serves
@@ -17,15 +18,19 @@ from tenants.lifecycle import serves
 @click.option("--limit", default=10, show_default=True, help="How many products.")
 @click.option(
     "--bought",
-    default=Bought.INCLUDE.value,
-    show_default=True,
     type=click.Choice([word.value for word in Bought]),
-    help="Products bought before.",
+    help="Products bought before; without it, as the tenant has it.",
 )
 @as_json
 @with_stores
 def recs(
-    stores: Stores, config: Config, tenant: str, customer: str, limit: int, bought: str, json: bool
+    stores: Stores,
+    config: Config,
+    tenant: str,
+    customer: str,
+    limit: int,
+    bought: str | None,
+    json: bool,
 ) -> None:
     """What the button shows for one customer: the same answer as over HTTP.
 
@@ -48,10 +53,14 @@ def recs(
         sellable = stores.datasets.sellable(known.uid)
         if sellable is not None:
             edition = edition.as_sold(sellable)
-        shown = Shown(edition.number, edition.model, current.published_at, edition.segments)
+        shown = Shown(
+            edition.number, edition.model, current.published_at, edition.segments, edition.bought
+        )
         own = edition.lists.of(customer)
+        products = edition.products
+        rules = ruling(known.rules, products, now())
         body = answer(
-            tenant, customer, known.mode, shown, own, edition.popular, edition.products, asked
+            tenant, customer, known.mode, shown, own, edition.popular, products, asked, rules
         )
         edition.lists.close()
     if json:
@@ -62,4 +71,6 @@ def recs(
         for r in body["recommendations"]
     ]
     title = f"{tenant}, customer {customer}: {body['source'] or body['mode']}, edition {body['edition']}"
+    if body["bought"] not in (None, Bought.INCLUDE.value):
+        title += f", bought before: {body['bought']}"
     table(title, ["rank>", "product", "name", "probability>", "why"], rows)

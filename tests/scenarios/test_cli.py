@@ -535,6 +535,7 @@ class TestRecs:
             "tenant",
             "customer",
             "mode",
+            "bought",
             "source",
             "edition",
             "model",

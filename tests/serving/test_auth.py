@@ -17,6 +17,7 @@ BODIES: Mapping[tuple[str, str], object] = {
     ("PUT", "/mode"): {"mode": "on", "why": "a test"},
     ("POST", "/feedback"): {"events": [{}]},
     ("POST", "/editions/1/activate"): {"why": "a test"},
+    ("POST", "/rules"): {"action": "max_per_category", "value": 3, "why": "a test"},
 }
 """What a route wants to hear, where it wants anything."""
 
@@ -50,6 +51,9 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("POST", "/feedback"),
         ("GET", "/mode"),
         ("PUT", "/mode"),
+        ("GET", "/rules"),
+        ("POST", "/rules"),
+        ("DELETE", "/rules/1"),
         ("GET", "/nights"),
         ("GET", "/models"),
         ("GET", "/editions"),
@@ -108,6 +112,8 @@ class TestEveryRouteBelowATenant:
         self, method: str, path: str, own: Served
     ) -> None:
         for tenant in (ACME, BETA):
+            if (method, path) == ("DELETE", "/rules/1"):  # something to take away
+                own.ask("POST", "/rules", tenant, json=BODIES["POST", "/rules"])
             found = own.ask(
                 method, path, tenant, role=Role.OPERATOR, json=BODIES.get((method, path))
             )

@@ -152,6 +152,7 @@ class TestATenant:
             "tenant": "acme",
             "customer": "C-0001",
             "mode": "off",
+            "bought": None,
             "source": None,
             "edition": None,
             "model": None,

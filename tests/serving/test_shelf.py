@@ -65,7 +65,7 @@ class TestAShelf:
         found = shelf.current(morning.tenant(ACME))
 
         assert found is not None
-        edition, shown = found
+        edition, shown, _ = found
         assert (shown.edition, edition.number, shown.model) == (1, 1, edition.model)
         assert all(product.startswith("acme-") for product in edition.product_ids)
 

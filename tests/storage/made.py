@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
+from schema.names import Bought
 from schema.records import ENTRY, Blend, Ids, Lists, Model, Product
 from schema.settings import TenantSettings
 from storage.editions import Current, Editions
@@ -58,9 +59,12 @@ def seal(
     *,
     model: int = 1,
     night: date = NIGHT,
+    bought: Bought = Bought.INCLUDE,
 ) -> tuple[int, str]:
     """Seal an edition; by default the first one of ``lists()``."""
-    return editions.seal(uid, taken, made or lists(), model=model, night=night, horizon_days=7)
+    return editions.seal(
+        uid, taken, made or lists(), model=model, night=night, horizon_days=7, bought=bought
+    )
 
 
 def publish(

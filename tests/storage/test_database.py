@@ -1,9 +1,11 @@
 """The ledger's engine: migrations, and transactions that lose nothing."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -11,7 +13,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, select, text, update
 
 from schema.errors import Problem
+from schema.names import Action, Mode, ProductId
+from schema.records import Rule
 from storage.database import HEAD, MIGRATIONS, connect, migrate, reading
+from storage.ledger import Ledger
 from storage.rows import METADATA, REVISION
 from storage.stores import sqlite_url
 
@@ -39,6 +44,35 @@ class TestMigrate:
         with engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             assert compare_metadata(context, METADATA) == []
+        engine.dispose()
+
+    def test_a_ledger_of_version_0_1_keeps_what_it_holds_and_can_take_rules(
+        self, tmp_path: Path
+    ) -> None:
+        engine = connect(sqlite_url(tmp_path))
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            connection.execute(
+                text(
+                    "insert into tenants (tenant, uid, title, timezone, mode, changes, fence,"
+                    " created_at) values ('acme', 't-1', 'Acme', 'UTC', 'freeze',"
+                    " '{\"als.factors\": 64}', 3, '2026-04-01 00:05:00')"
+                )
+            )
+            connection.execute(update(REVISION).values(number=7))
+
+        migrate(engine)
+
+        ledger = Ledger(engine)
+        known = ledger.tenant("acme")
+        assert (known.mode, known.changes, known.rules) == (Mode.FREEZE, {"als.factors": 64}, ())
+        assert number(engine) == 7
+        at = datetime(2026, 4, 2, tzinfo=UTC)
+        rule = Rule(0, Action.EXCLUDE, ProductId("P-1"), None, None, "recall", "ann", at)
+        assert ledger.add_rule(known.tenant, rule, at=at).number == 1
         engine.dispose()
 
     def test_again_changes_nothing(self, engine: Engine) -> None:

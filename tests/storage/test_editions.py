@@ -6,9 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from schema.errors import Problem
+from schema.names import Bought
 from schema.records import Lists
 from storage.durable import Disk
 from storage.editions import LISTS, PRODUCTS, Current, Editions
@@ -36,6 +38,29 @@ class TestSeal:
         assert edition.product_ids == {"P-0", "P-1", "P-2", "P-3"}
         assert [entry.product for entry in edition.popular] == [0, 1, 2]
         assert [entry.product for entry in edition.lists.of("C-2") or []] == [1, 2, 3]
+        edition.lists.close()
+
+    def test_keeps_what_products_cost_and_what_lookups_show_of_products_bought_before(
+        self, editions: Editions
+    ) -> None:
+        dear = replace(lists().products[0], cost=0.4)
+        made = replace(lists(), products=(dear, *lists().products[1:]))
+        number, sha = seal(editions, made=made, bought=Bought.EXCLUDE)
+        edition = editions.open(ONE, number, sha)
+        assert (edition.bought, edition.products[0].cost) == (Bought.EXCLUDE, 0.4)
+        edition.lists.close()
+
+    def test_of_version_0_1_says_nothing_of_products_bought_before_and_includes_them(
+        self, editions: Editions, tmp_path: Path
+    ) -> None:
+        seal(editions)
+        path = next(tmp_path.rglob("MANIFEST.json"))
+        manifest = orjson.loads(path.read_bytes())
+        del manifest["bought"]
+        path.chmod(0o644)
+        path.write_bytes(orjson.dumps(manifest))
+        edition = editions.open(ONE, 1)
+        assert edition.bought is Bought.INCLUDE
         edition.lists.close()
 
     def test_is_not_served_yet(self, editions: Editions) -> None:

@@ -1,11 +1,13 @@
 """Tenants, modes, keys and the audit trail."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from schema.errors import NotThere, Refused
-from schema.names import Mode, Role, TenantId
+from schema.names import Action, Mode, ProductId, Role, TenantId
+from schema.records import Rule
 from tests.world import ACME, BETA, NOW, World
 
 
@@ -96,6 +98,75 @@ class TestKeys:
             two.key(TenantId("nobody"))
 
 
+def rule(number: int = 0, product: str = "P-1", until: datetime | None = None) -> Rule:
+    action = Action.EXCLUDE
+    return Rule(number, action, ProductId(product), None, None, "recall", "ann", NOW, until)
+
+
+class TestRules:
+    def test_are_numbered_within_their_tenant_and_come_back_whole(self, two: World) -> None:
+        ledger, ends = two.stores.ledger, NOW + timedelta(days=1)
+        boost = replace(
+            rule(), action=Action.BOOST, product=None, category="Stout", value=2.5, expires_at=ends
+        )
+        assert ledger.add_rule(ACME, rule(), at=NOW) == rule(1)
+        assert ledger.add_rule(ACME, boost, at=NOW) == replace(boost, number=2)
+        assert ledger.add_rule(BETA, rule(), at=NOW).number == 1
+
+        assert two.tenant(ACME).rules == (rule(1), replace(boost, number=2))
+        assert [len(tenant.rules) for tenant in ledger.tenants()] == [2, 1]
+
+    def test_removed_are_gone_and_their_number_is_never_given_again(self, two: World) -> None:
+        ledger = two.stores.ledger
+        ledger.add_rule(ACME, rule(), at=NOW)
+        ledger.add_rule(BETA, rule(), at=NOW)
+
+        assert ledger.remove_rule(ACME, 1, by="ann", at=NOW) == rule(1)
+
+        assert two.tenant(ACME).rules == ()
+        assert two.tenant(BETA).rules == (rule(1),)
+        assert ledger.add_rule(ACME, rule(), at=NOW).number == 2
+
+    @pytest.mark.parametrize("number", [-1, 0, 2, 10**9])
+    def test_that_there_are_not_cannot_be_removed(self, number: int, two: World) -> None:
+        two.stores.ledger.add_rule(ACME, rule(), at=NOW)
+        two.stores.ledger.add_rule(BETA, rule(), at=NOW)
+        two.stores.ledger.add_rule(BETA, rule(product="P-2"), at=NOW)
+        with pytest.raises(NotThere) as told:
+            two.stores.ledger.remove_rule(ACME, number, by="ann", at=NOW)
+        assert told.value.code == "NO_RULE"
+        assert len(two.tenant(BETA).rules) == 2
+
+    def test_that_say_the_same_are_refused_and_leave_no_trace(self, two: World) -> None:
+        two.stores.ledger.add_rule(ACME, rule(), at=NOW)
+        audit = two.stores.ledger.audit(ACME)
+        with pytest.raises(Refused):
+            two.stores.ledger.add_rule(ACME, rule(), at=NOW)
+        assert two.tenant(ACME).rules == (rule(1),)
+        assert two.stores.ledger.audit(ACME) == audit
+
+    def test_are_in_the_audit_trail_with_who_what_and_why(self, two: World) -> None:
+        two.stores.ledger.add_rule(ACME, rule(), at=NOW)
+        two.stores.ledger.remove_rule(ACME, 1, by="bob", at=NOW)
+        removed, added, _ = two.stores.ledger.audit(ACME)
+        assert (removed["act"], removed["actor"], removed["detail"]) == (
+            "rule removed",
+            "bob",
+            {"rule": 1},
+        )
+        assert (added["act"], added["actor"]) == ("rule added", "ann")
+        assert added["detail"]["product"] == "P-1"
+        assert added["detail"]["why"] == "recall"
+
+    def test_reach_what_serving_knows(self, two: World) -> None:
+        before = two.stores.ledger.control()
+        two.stores.ledger.add_rule(ACME, rule(), at=NOW)
+        control = two.stores.ledger.control()
+        assert control.revision > before.revision
+        assert control.tenants[ACME].rules == (rule(1),)
+        assert control.tenants[BETA].rules == ()
+
+
 class TestAudit:
     def test_every_act_is_noted_with_who_when_and_why_newest_first(self, two: World) -> None:
         later = NOW + timedelta(hours=1)
@@ -130,6 +201,8 @@ class TestRevision:
             lambda: ledger.revoke_key(ledger.keys(ACME)[0].key_id, by="ann", at=NOW),
             lambda: ledger.change_settings(ACME, {"seed": 1}, by="ann", at=NOW),
             lambda: two.add(TenantId("gamma")),
+            lambda: ledger.add_rule(ACME, rule(), at=NOW),
+            lambda: ledger.remove_rule(ACME, 1, by="ann", at=NOW),
         ):
             change()
             seen.append(ledger.revision())

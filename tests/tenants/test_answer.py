@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from schema.errors import Refused
 from schema.names import Bought, Mode, Reason, Status
 from schema.records import Entry, Product
+from schema.rules import NO_RULING, Ruling
 from tenants.answer import MOST, Ask, Shown, answer, ask
 
 SHOWN = Shown(edition=31, model=12, published_at=datetime(2026, 4, 1, 0, 14, 9, tzinfo=UTC))
@@ -38,9 +40,10 @@ def answered(
     shown: Shown | None = SHOWN,
     popular: Sequence[Entry] = (),
     products: Sequence[Product] = PRODUCTS,
+    ruling: Ruling = NO_RULING,
 ) -> dict[str, Any]:
     return answer(
-        "acme", "C-1", mode, shown, personal, popular, products, asked or Ask()
+        "acme", "C-1", mode, shown, personal, popular, products, asked or Ask(), ruling
     )  # fmt: skip
 
 
@@ -87,6 +90,7 @@ class TestAnAnswer:
             "tenant": "acme",
             "customer": "C-1",
             "mode": "on",
+            "bought": "include",
             "source": "personal",
             "edition": 31,
             "model": 12,
@@ -158,6 +162,52 @@ class TestProductsBoughtBefore:
         assert not set(new) & set(old)
 
 
+class TestWithoutAWordAboutProductsBoughtBefore:
+    @pytest.mark.parametrize("default", [Bought.INCLUDE, Bought.EXCLUDE])
+    def test_the_editions_own_default_holds_and_is_told(self, default: Bought) -> None:
+        shown = replace(SHOWN, bought=default)
+
+        body = answered(asked=Ask(10), shown=shown)
+
+        assert body["bought"] == default.value
+        assert shown_ids(body) == shown_ids(answered(asked=Ask(10, default)))
+
+    @pytest.mark.parametrize("asked", list(Bought))
+    def test_but_a_lookup_that_says_it_gets_what_it_asked_for(self, asked: Bought) -> None:
+        shown = replace(SHOWN, bought=Bought.EXCLUDE)
+
+        body = answered(asked=Ask(10, asked), shown=shown)
+
+        assert body["bought"] == asked.value
+        assert shown_ids(body) == shown_ids(answered(asked=Ask(10, asked)))
+
+
+class TestRulesOverAnAnswer:
+    def test_hold_and_the_list_stays_full(self) -> None:
+        rules = Ruling(hidden=frozenset({0}), pins=((frozenset({30}), 1),))
+
+        body = answered(asked=Ask(10), ruling=rules)
+
+        assert shown_ids(body) == ["P-30", *(f"P-{n}" for n in range(1, 10))]
+        assert [line["rank"] for line in body["recommendations"]] == list(range(1, 11))
+
+    def test_hold_for_strangers_too(self) -> None:
+        body = answered(None, popular=FRESH, ruling=Ruling(hidden=frozenset({0})))
+
+        assert shown_ids(body)[0] == "P-2"
+
+    def test_pin_nothing_that_cannot_be_sold_or_was_not_asked_for(self) -> None:
+        gone = Product("P-1", None, None, None, Status.OUT_OF_STOCK.value)
+        rules = Ruling(pins=((frozenset({1}), 1), (frozenset({3}), 1)))
+
+        shown = shown_ids(answered(products=(PRODUCTS[0], gone, *PRODUCTS[2:]), ruling=rules))
+        new = shown_ids(answered(asked=Ask(10, Bought.EXCLUDE), ruling=rules))
+
+        assert shown[0] == "P-3"
+        assert "P-1" not in shown
+        assert not {"P-1", "P-3"} & set(new)
+
+
 class TestAProductThatCannotBeSold:
     @pytest.mark.parametrize("status", [Status.OUT_OF_STOCK, Status.DISCONTINUED])
     def test_disappears_and_the_list_stays_full(self, status: Status) -> None:
@@ -203,6 +253,7 @@ class TestATenantThatIsOff:
             "tenant": "acme",
             "customer": "C-1",
             "mode": "off",
+            "bought": None,
             "source": None,
             "edition": None,
             "model": None,
