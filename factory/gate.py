@@ -67,7 +67,11 @@ def _told(guards: Sequence[Guard]) -> str:
 
 def _finite(challenger: Judgement, incumbent: Judgement) -> Guard:
     broken = _broken(challenger) + _broken(incumbent)
-    told = f"{broken} figures are missing or no numbers" if broken else "every figure is a number"
+    told = (
+        f"figures that are missing or no numbers: {broken}"
+        if broken
+        else "every figure is a number"
+    )
     return Guard("finite", broken, 0, broken > 0, told)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
+from schema.records import Tenant
 from serving.bodies import (
     Because,
     EditionLine,
@@ -14,10 +15,11 @@ from serving.bodies import (
     Night,
 )
 from serving.deps import AllStores, Board, Caller, ForAdmin
+from storage import held
 from storage.rollback import activate
 from storage.stores import Stores
 
-EditionNumber = Annotated[int, Path(gt=-(2**31), lt=2**31)]
+Number = Annotated[int, Path(gt=-(2**31), lt=2**31)]
 
 router = APIRouter(prefix="/tenants/{tenant}", tags=["tenant's admin"])
 
@@ -82,6 +84,32 @@ def models(tenant: ForAdmin, stores: AllStores) -> list[ModelLine]:
     ]
 
 
+@router.post("/models/{number}/promote", summary="Put a held model in force")
+def promote_model(
+    number: Number, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores
+) -> ModelLine:
+    """The gate held it as too good to be true; you looked, and there is no leak. The next night
+    judges and ranks with it; what is served now stays until then.
+    """
+    now = datetime.now(UTC)
+    held.promote(stores, tenant, number, by=f"key {key.key_id}", why=body.why, now=now)
+    return _model(stores, tenant, number)
+
+
+@router.post("/models/{number}/discard", summary="Throw a held model away")
+def discard_model(
+    number: Number, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores
+) -> ModelLine:
+    """Its files are removed and the model in force stays; the verdict is kept for ever."""
+    now = datetime.now(UTC)
+    held.discard(stores, tenant, number, by=f"key {key.key_id}", why=body.why, now=now)
+    return _model(stores, tenant, number)
+
+
+def _model(stores: Stores, tenant: Tenant, number: int) -> ModelLine:
+    return next(line for line in models(tenant, stores) if line.model == number)
+
+
 @router.get("/editions", summary="Published lists, and which of them are served")
 def editions(tenant: ForAdmin, stores: AllStores) -> list[EditionLine]:
     """Newest first."""
@@ -94,7 +122,7 @@ def editions(tenant: ForAdmin, stores: AllStores) -> list[EditionLine]:
 
 @router.post("/editions/{number}/activate", summary="Go back to an earlier edition")
 def activate_edition(
-    number: EditionNumber,
+    number: Number,
     body: Because,
     tenant: ForAdmin,
     key: Caller,

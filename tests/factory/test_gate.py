@@ -142,7 +142,7 @@ class TestEveryVerdict:
 
     def test_on_what_could_not_be_compared_says_why(self) -> None:
         verdict = decide(replace(judged(0.05), rmse=float("nan")), INCUMBENT, RULE, seed=0)
-        assert "1 figures are missing or no numbers" in verdict.because
+        assert "figures that are missing or no numbers: 1" in verdict.because
         assert [guard.name for guard in verdict.guards if guard.objected] == ["finite"]
 
 
