@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -193,6 +193,8 @@ class _Decided:
         return {
             "rmse_interval": self.verdict.rmse_interval,
             "ndcg_interval": self.verdict.ndcg_interval,
+            "guards": [asdict(guard) for guard in self.verdict.guards],
+            "incumbent_model": self.incumbent_number,
             "challenger": challenger.figures() if challenger else None,
             "incumbent": incumbent.figures() if incumbent else None,
         }

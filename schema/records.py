@@ -1,5 +1,6 @@
 """The frozen values that cross floors. Arrays are read-only by agreement: nobody writes into them."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -181,9 +182,38 @@ class Judgement:
     ndcgs: "Doubles"
 
     def figures(self) -> dict[str, Any]:
-        """The numbers without the per-customer arrays, ready for JSON."""
+        """The numbers without the per-customer arrays, ready for JSON; None for one that is none."""
         arrays = {"squared_errors", "ndcgs"}
-        return {name: getattr(self, name) for name in self.__slots__ if name not in arrays}
+        return {
+            name: _number_or_none(getattr(self, name))
+            for name in self.__slots__
+            if name not in arrays
+        }
+
+
+def _number_or_none(value: Any) -> Any:
+    """JSON has no NaN: a database or an answer that met one would fail far from its cause."""
+    if isinstance(value, tuple):
+        return tuple(map(_number_or_none, value))
+    return value if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One of the gate's questions beside RMSE, and its answer; kept whether or not it objected.
+
+    Attributes:
+        name: one word per question, for programs.
+        figure: what was measured; limit: beyond it the guard may object.
+        objected: whether it did.
+        because: one sentence with both numbers, shown to the tenant's admin as it stands.
+    """
+
+    name: str
+    figure: float
+    limit: float
+    objected: bool
+    because: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +224,14 @@ class Verdict:
         because: one sentence with its figures, shown to the tenant's admin as it stands.
         rmse_interval: 95 % bootstrap interval of challenger minus incumbent RMSE.
         ndcg_interval: the same for NDCG@10.
+        guards: every one that was asked; none where nothing was compared.
     """
 
     outcome: Outcome
     because: str
     rmse_interval: tuple[float, float] | None = None
     ndcg_interval: tuple[float, float] | None = None
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

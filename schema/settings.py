@@ -71,6 +71,8 @@ class GateSettings(_Settings):
     """Share of customers shown the same product first, where the incumbent stays below it."""
     too_good: float = Field(0.5, gt=0, le=1)
     """Relative gain in MSE over the incumbent that looks like a leak: held for a person."""
+    too_good_ndcg: float = Field(0.3, gt=0, le=1)
+    """The same for NDCG@10: the share of what the incumbent's lacks to 1."""
 
 
 class ListSettings(_Settings):

@@ -19,13 +19,13 @@ from serving.bodies import (
     RuleState,
 )
 from serving.deps import AllStores, Board, Caller, ForAdmin
+from storage import held
 from storage.rollback import activate
 from storage.rules import add_rule
 from storage.stores import Stores
 from tenants.order import zone
 
-RuleNumber = Annotated[int, Path(gt=-(2**31), lt=2**31)]
-EditionNumber = Annotated[int, Path(gt=-(2**31), lt=2**31)]
+Number = Annotated[int, Path(gt=-(2**31), lt=2**31)]
 
 router = APIRouter(prefix="/tenants/{tenant}", tags=["tenant's admin"])
 
@@ -87,7 +87,7 @@ def new_rule(
 
 @router.delete("/rules/{number}", summary="Take a rule away")
 def remove_rule(
-    number: RuleNumber, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
+    number: Number, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
 ) -> RuleLine:
     """What it moved stands as before with the next lookup; what it hid comes back with the night."""
     now = datetime.now(UTC)
@@ -136,6 +136,32 @@ def models(tenant: ForAdmin, stores: AllStores) -> list[ModelLine]:
     ]
 
 
+@router.post("/models/{number}/promote", summary="Put a held model in force")
+def promote_model(
+    number: Number, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores
+) -> ModelLine:
+    """The gate held it as too good to be true; you looked, and there is no leak. The next night
+    judges and ranks with it; what is served now stays until then.
+    """
+    now = datetime.now(UTC)
+    held.promote(stores, tenant, number, by=f"key {key.key_id}", why=body.why, now=now)
+    return _model(stores, tenant, number)
+
+
+@router.post("/models/{number}/discard", summary="Throw a held model away")
+def discard_model(
+    number: Number, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores
+) -> ModelLine:
+    """Its files are removed and the model in force stays; the verdict is kept for ever."""
+    now = datetime.now(UTC)
+    held.discard(stores, tenant, number, by=f"key {key.key_id}", why=body.why, now=now)
+    return _model(stores, tenant, number)
+
+
+def _model(stores: Stores, tenant: Tenant, number: int) -> ModelLine:
+    return next(line for line in models(tenant, stores) if line.model == number)
+
+
 @router.get("/editions", summary="Published lists, and which of them are served")
 def editions(tenant: ForAdmin, stores: AllStores) -> list[EditionLine]:
     """Newest first."""
@@ -148,7 +174,7 @@ def editions(tenant: ForAdmin, stores: AllStores) -> list[EditionLine]:
 
 @router.post("/editions/{number}/activate", summary="Go back to an earlier edition")
 def activate_edition(
-    number: EditionNumber,
+    number: Number,
     body: Because,
     tenant: ForAdmin,
     key: Caller,

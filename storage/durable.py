@@ -91,6 +91,17 @@ def replace(disk: Disk, path: Path, data: bytes) -> None:
     disk.sync_folder(path.parent)
 
 
+def replace_by(disk: Disk, path: Path, write: Callable[[Path], None]) -> None:
+    """As ``replace``, for content too large to hold: ``write`` makes the file it is given."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+    try:
+        disk.create_by(temporary, write)
+        disk.rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    disk.sync_folder(path.parent)
+
+
 def replace_or_restore(disk: Disk, path: Path, data: bytes) -> None:
     """As ``replace``; after an error, what readers see is the old content again.
 

@@ -3,7 +3,7 @@
 Whatever serving has to notice raises ``revision`` in the same transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -204,11 +204,18 @@ class Ledger:
         with reading(self._engine) as connection:
             return [_key(row) for row in connection.execute(query).all()]
 
-    def audit(self, tenant: TenantId, limit: int = 100) -> list[dict[str, Any]]:
-        """What was done to a tenant, newest first: at, actor, act, detail."""
-        query = (
-            select(AUDIT).where(AUDIT.c.tenant == tenant).order_by(AUDIT.c.id.desc()).limit(limit)
-        )
+    def audit(
+        self, tenant: TenantId, limit: int = 100, acts: Collection[str] = ()
+    ) -> list[dict[str, Any]]:
+        """What was done to a tenant, newest first: at, actor, act, detail.
+
+        Args:
+            acts: only these; every one if none is named.
+        """
+        query = select(AUDIT).where(AUDIT.c.tenant == tenant)
+        if acts:
+            query = query.where(AUDIT.c.act.in_(acts))
+        query = query.order_by(AUDIT.c.id.desc()).limit(limit)
         with reading(self._engine) as connection:
             return [
                 {"at": row.at, "actor": row.actor, "act": row.act, "detail": row.detail}

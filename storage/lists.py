@@ -5,6 +5,7 @@ One LMDB file; a key is a customer id in UTF-8, its value the entries of the lis
 """
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
@@ -89,6 +90,13 @@ class ListReader:
         with self._environment.begin(buffers=True) as transaction:
             body = transaction.get(POPULAR)
             return [] if body is None else _entries(body)
+
+    def each(self) -> Iterator[tuple[str, list[Entry]]]:
+        """Customer by customer, in the order of their ids' bytes; the popular list is not among them."""
+        with self._environment.begin(buffers=True) as transaction:
+            for key, body in transaction.cursor():
+                if bytes(key) != POPULAR:
+                    yield bytes(key).decode(), _entries(body)
 
     def everyone(self) -> tuple[list[str], list[bytes]]:
         """All lists, the popular one first under "": customers, and packed entries of each."""

@@ -85,10 +85,15 @@ class Models:
         return sorted(int(path.name[1:]) for path in parent.glob("v[0-9]*"))
 
     def discard(self, uid: str, number: int) -> None:
-        durable.discard(self._disk, self._folder(uid, number))
+        with durable.locked(self._folder(uid, number).parent):
+            durable.discard(self._disk, self._folder(uid, number))
 
     def sweep(self, uid: str) -> None:
-        durable.sweep(self._disk, self._root / uid / "models")
+        """Clear what a killed night left; only under the tenant's lease."""
+        parent = self._root / uid / "models"
+        if parent.is_dir():
+            with durable.locked(parent):  # a person may be discarding a held model
+                durable.sweep(self._disk, parent)
 
     def _folder(self, uid: str, number: int) -> Path:
         return self._root / uid / "models" / f"v{number:06d}"

@@ -166,6 +166,73 @@ class Nights:
             detail = {"edition": number, "model": row.model, "why": why}
             note(connection, tenant, by, "activate", detail, now)
 
+    def promote(
+        self,
+        tenant: TenantId,
+        number: int,
+        check: Callable[[], None],
+        *,
+        by: str,
+        why: str,
+        now: datetime,
+    ) -> None:
+        """Put a held model in force, on a person's word; the next night judges and ranks with it.
+
+        A night that is running is overtaken: it began with the model before.
+
+        Args:
+            check: raises where the model's files cannot be used.
+
+        Raises:
+            NotThere, Refused: it is not a held model that is newer than the one in force, or the
+                tenant is not on.
+        """
+        with self._engine.begin() as connection:
+            was = _waiting(connection, tenant, number)
+            check()
+            _raise_fence(connection, tenant)
+            connection.execute(
+                update(TENANTS).where(TENANTS.c.tenant == tenant).values(model=number)
+            )
+            note(
+                connection,
+                tenant,
+                by,
+                "promote",
+                {"model": number, "was": was.model, "why": why},
+                now,
+            )
+
+    def discard(
+        self,
+        tenant: TenantId,
+        number: int,
+        remove: Callable[[], None],
+        *,
+        by: str,
+        why: str,
+        now: datetime,
+    ) -> None:
+        """Give up a held model, on a person's word; its verdict stays.
+
+        Args:
+            remove: throws the model's files away.
+
+        Raises:
+            NotThere, Refused: as ``promote``; or an edition was ranked with it (``MODEL_USED``).
+        """
+        with self._engine.begin() as connection:
+            _waiting(connection, tenant, number)
+            _refuse_used(connection, tenant, number)
+            remove()
+            note(connection, tenant, by, "discard", {"model": number, "why": why}, now)
+
+    def night(self, tenant: TenantId, night: date) -> NightReport | None:
+        """The night of one date; None where there was none."""
+        for row in self._rows(_of_night(tenant, night)):
+            return _report(row)
+        return None
+
     def nights(self, tenant: TenantId, limit: int = 60) -> list[NightReport]:
         """A tenant's nights, newest first."""
         query = (
@@ -192,6 +259,17 @@ class Nights:
         """A tenant's models, newest first, with the verdict each got."""
         rows = self._listed(MODELS, tenant, MODELS.c.model)
         return [{**row, "verdict": row.pop("outcome")} for row in rows]
+
+    def model(self, tenant: TenantId, number: int | None) -> dict[str, Any]:
+        """One model with the verdict it got, as in ``models``.
+
+        Raises:
+            NotThere: the tenant has no such model.
+        """
+        for row in self.models(tenant):
+            if row["model"] == number:
+                return row
+        raise no_model(tenant, number)
 
     def editions(self, tenant: TenantId) -> list[dict[str, Any]]:
         """A tenant's editions, newest first."""
@@ -294,10 +372,61 @@ def _check_fence(connection: Connection, lease: Lease) -> None:
     ).scalar_one()
     if fence != lease.fence:
         raise Problem(
-            f"the night of {lease.night} was overtaken by a newer one or by a rollback",
-            "do nothing: what it would have published is out of date",
+            f"the night of {lease.night} was overtaken by a newer one, a rollback or a promotion",
+            "repeat it, unless a later one was done: what it would have published is out of date",
             code="FENCED",
         )
+
+
+def _waiting(connection: Connection, tenant: TenantId, number: int) -> Tenant:
+    """The tenant, locked, whose held model a person may still decide about."""
+    known = locked(connection, tenant)
+    row = connection.execute(
+        select(MODELS).where(MODELS.c.tenant == tenant, MODELS.c.model == number)
+    ).first()
+    if row is None:
+        raise no_model(tenant, number)
+    if row.outcome != Outcome.HELD.value:
+        raise Refused(
+            f"model {number} is not held: the verdict on it was {row.outcome!r}",
+            f"see `recfactory model list {tenant}`; only the gate promotes what is not held",
+            code="MODEL_NOT_HELD",
+        )
+    if known.model is not None and number <= known.model:
+        passed = (
+            "is in force already" if number == known.model else "is older than the model in force"
+        )
+        raise Refused(
+            f"model {number} {passed}",
+            "do nothing, or go back with `recfactory edition activate`",
+            code="MODEL_PASSED",
+        )
+    if known.mode is not Mode.ON:
+        raise Refused(
+            f"{tenant} is switched to {known.mode}: its models stay as they are",
+            f"turn it on first: `recfactory tenant mode {tenant} on --why …`",
+            code="MODE",
+        )
+    return known
+
+
+def _refuse_used(connection: Connection, tenant: TenantId, number: int) -> None:
+    used = connection.execute(
+        select(EDITIONS.c.edition).where(EDITIONS.c.tenant == tenant, EDITIONS.c.model == number)
+    ).first()
+    if used is not None:
+        raise Refused(
+            f"edition {used.edition} was ranked with model {number}",
+            "leave it: going back to that edition needs its files",
+            code="MODEL_USED",
+        )
+
+
+def no_model(tenant: TenantId, number: int | None) -> NotThere:
+    which = "model in force yet" if number is None else f"model {number}"
+    return NotThere(
+        f"{tenant} has no {which}", f"see `recfactory model list {tenant}`", code="NO_MODEL"
+    )
 
 
 def _withdrawn(mode: Mode, conclusion: Conclusion) -> Conclusion:

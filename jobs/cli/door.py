@@ -1,9 +1,12 @@
 """What every command needs: the configuration, the stores, and a way to print."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from getpass import getuser
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
@@ -13,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schema.config import Config, read_config
+from schema.errors import Refused
 from storage.stores import Stores, open_stores
 
 
@@ -46,6 +50,23 @@ def with_stores(
             stores.engine.dispose()
 
     return opened
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around writing a file that the user named.
+
+    Raises:
+        Refused: it cannot be written (``FILE``).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise Refused(
+            f"{path} cannot be written: {os.strerror(error.errno) if error.errno else error}",
+            "name a file in a folder that exists and is yours to write to",
+            code="FILE",
+        ) from error
 
 
 def now() -> datetime:

@@ -1,13 +1,18 @@
-"""Published lists: see them, go back to one."""
+"""Published lists: see them, export one, go back to one."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
-from jobs.cli.door import actor, as_json, day, now, print_json, table, why, with_stores
+from jobs.cli.door import actor, as_json, day, now, print_json, table, why, with_stores, writing
+from jobs.export import ENDINGS, export, opened
 from schema.config import Config
 from schema.errors import Problem
+from schema.names import Bought
 from schema.records import Tenant
 from storage.rollback import activate as go_back
 from storage.stores import Stores
@@ -15,7 +20,7 @@ from storage.stores import Stores
 
 @click.group()
 def edition() -> None:
-    """Published lists: list, go back to one, release the hold.
+    """Published lists: list, export, go back to one, release the hold.
 
     Example: recfactory edition list acme
     """
@@ -62,6 +67,56 @@ def activate(stores: Stores, config: Config, tenant: str, number: int, why: str)
     )
     if served:
         click.echo(f"Undo: recfactory edition activate {tenant} {served[0]} --why …")
+
+
+def _table(_ctx: click.Context, _param: click.Parameter, value: Path) -> Path:
+    if value.suffix not in ENDINGS:
+        raise click.BadParameter(f"let the name end with {' or '.join(ENDINGS)}")
+    return value
+
+
+@edition.command(name="export")
+@click.argument("tenant")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_table,
+    metavar="FILE",
+    help="Where to: .parquet, or .csv.",
+)
+@click.option(
+    "--bought",
+    default=Bought.INCLUDE.value,
+    show_default=True,
+    type=click.Choice([word.value for word in Bought]),
+    help="Products bought before.",
+)
+@click.option("--edition", "number", type=click.IntRange(1, 2**31 - 1), help="Not the one served.")
+@with_stores
+def export_lists(
+    stores: Stores, config: Config, tenant: str, out: Path, bought: str, number: int | None
+) -> None:
+    """Every customer's list as a table: what a lookup would show now, whole.
+
+    Columns: customer_id, rank, product_id, probability, bought_before, reason, reason_kind.
+
+    Example: recfactory edition export acme --out lists.parquet --bought exclude
+    """
+    known = stores.ledger.tenant(tenant)
+    with (
+        opened(stores, known, number) as source,
+        Progress(console=Console(stderr=True)) as progress,
+        writing(out),
+    ):
+        bar = progress.add_task("export", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        customers, rows = export(source, out, Bought(bought), advance)
+    edition = source.shown.edition
+    click.echo(f"{tenant}: edition {edition}, {rows:,} rows of {customers:,} customers -> {out}")
 
 
 @edition.command()

@@ -225,7 +225,8 @@ def _next(mode: Mode, held_until: datetime | None, reports: Sequence[NightReport
     last = _word(reports[0])
     advice = {
         "failed": "mend the cause above, then run the night again",
-        "held": "look for a leak in the data; the incumbent goes on until you are sure",
+        "held": "look for a leak in the data (`recfactory model show TENANT N`), then `recfactory "
+        "model promote` or `model discard`; the incumbent goes on until you are sure",
         "too_small": "nothing; it is judged as soon as there are enough purchases",
         "running": "wait; it is taken over by the next run if its process is gone",
     }

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import click
 import pytest
 
 from jobs.cli import _SUMMARIES, COMMANDS, main, recfactory
-from schema.names import Mode
+from schema.names import Mode, Outcome
+from schema.records import Verdict
 from schema.tables import TABLES
 from tests.serving.morning import Night, one_night
 from tests.world import ACME, BETA, World, tables, write_files
@@ -608,9 +610,92 @@ class TestModel:
         assert body["figures"]["challenger"]["rmse"] < body["figures"]["incumbent"]["rmse"]
         assert "rmse" in cli.well("model", "show", ACME).out
 
+    def test_show_explains_what_was_compared_on_what_and_what_became_of_it(self, cli: Cli) -> None:
+        body = cli.well("model", "show", ACME, "--json").json
+        told = " ".join(body["explanation"])
+        figures = body["figures"]
+
+        assert "compared with the first incumbent, made the same night" in told
+        assert "the days from 2026-03-25 to 2026-03-31, which neither had seen" in told
+        assert f"{figures['challenger']['bought']:,} of them bought" in told
+        assert f"model 2 to {figures['challenger']['rmse']:.6f}" in told
+        assert "95 % interval" in told
+        for guard in figures["guards"]:
+            assert guard["because"] in told
+        assert "It ranked the 60 lists of edition 1, published that night." in told
+        assert "It is in force." in told
+        assert f"Data fingerprint {figures['data_fingerprint']}, seed 0." in told
+
+    def test_show_prints_sentences_figures_and_both_reliability_tables(self, cli: Cli) -> None:
+        body = cli.well("model", "show", ACME, "--json").json
+        shown = cli.well("model", "show", ACME).out
+
+        assert "acme, model 2 (als), night of 2026-04-01: promoted" in shown
+        assert "- Guard ndcg passed: " in shown
+        for model in ("challenger", "incumbent"):
+            for pairs, _, _ in body["figures"][model]["reliability"]:
+                assert f" {pairs:,} " in shown
+
+    def test_show_of_the_first_incumbent_says_what_became_of_it(self, cli: Cli) -> None:
+        told = " ".join(cli.well("model", "show", ACME, 1, "--json").json["explanation"])
+
+        assert "it was judged as the incumbent" in told
+        assert "Model 2 took over the same night" in told
+        assert "It is not in force." in told
+
+    def test_show_draws_a_picture_where_it_is_told_to(self, cli: Cli) -> None:
+        assert "drawn: acme.png" in cli.well("model", "show", ACME, "--plot", "acme.png").out
+
+        assert Path("acme.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_show_of_a_place_that_cannot_be_written_is_refused(self, cli: Cli) -> None:
+        cli.refused("FILE", "model", "show", ACME, "--plot", "nowhere/acme.png")
+
     @pytest.mark.parametrize("number", [0, 99])
     def test_show_of_none_is_refused(self, number: int, cli: Cli) -> None:
         cli.refused("NO_MODEL", "model", "show", ACME, number)
+
+    @pytest.fixture
+    def held(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
+        """The gate held model 3 last night."""
+        monkeypatch.setattr(
+            "jobs.night.decide", lambda *_, **__: Verdict(Outcome.HELD, "too good to be true")
+        )
+        assert cli("night", ACME, "--date", "2026-04-02").status == 3
+        return cli
+
+    def test_a_held_one_tells_how_to_settle_it(self, held: Cli) -> None:
+        assert "recfactory model promote acme 3 --why" in held.well("model", "show", ACME, 3).out
+        assert "model promote" in held.well("why", ACME).out
+        assert held.well("model", "show", ACME, 3, "--json").json["waits"]
+
+    def test_promote_puts_a_held_one_in_force_and_says_how_to_undo_it(self, held: Cli) -> None:
+        done = held.well("model", "promote", ACME, 3, "--why", "no leak")
+
+        assert "recfactory edition activate acme 2" in done.out
+        shown = held.well("model", "show", ACME, "--json").json
+        assert (shown["model"], shown["in_force"], shown["waits"]) == (3, True, False)
+        assert ": no leak. It is in force." in shown["explanation"][-2]
+        held.well("edition", "activate", ACME, 2, "--why", "after all")
+        assert held.well("model", "show", ACME, "--json").json["model"] == 2
+
+    def test_discard_throws_a_held_one_away(self, held: Cli) -> None:
+        held.well("model", "discard", ACME, 3, "--why", "a leak")
+
+        shown = held.well("model", "show", ACME, 3, "--json").json
+        assert (shown["verdict"], shown["on_disk"], shown["waits"]) == ("held", False, False)
+        assert "discarded by cli" in shown["explanation"][-2]
+        held.refused("MODEL_GONE", "model", "promote", ACME, 3, "--why", "x")
+
+    def test_neither_is_for_a_model_that_is_not_held(self, cli: Cli) -> None:
+        for act in ("promote", "discard"):
+            cli.refused("MODEL_NOT_HELD", "model", act, ACME, 1, "--why", "x")
+
+    def test_either_wants_a_reason(self, held: Cli) -> None:
+        for act in ("promote", "discard"):
+            assert held("model", act, ACME, 3).status == 2
+            assert held("model", act, ACME, 3, "--why", " ").status == 2
+        assert held.well("model", "show", ACME, 3, "--json").json["waits"]
 
 
 class TestEdition:
@@ -636,6 +721,24 @@ class TestEdition:
         assert two.well("recs", ACME, "C-0001", "--json").json["edition"] == 1
         assert two.well("recs", BETA, "C-0001", "--json").json["edition"] == 1
         assert "rollback holds" in two.well("why", ACME).out
+
+    @pytest.mark.parametrize("file", ["lists.parquet", "lists.csv"])
+    def test_export_says_how_many_rows_it_wrote(self, file: str, cli: Cli) -> None:
+        done = cli.well("edition", "export", ACME, "--out", file, "--bought", "exclude")
+
+        assert re.search(rf"^acme: edition 1, [\d,]+ rows of 60 customers -> {file}$", done.out)
+        assert Path(file).stat().st_size > 1_000
+
+    def test_export_of_an_earlier_edition_and_of_none(self, two: Cli) -> None:
+        out = ["--out", "lists.csv", "--edition"]
+
+        assert "edition 1," in two.well("edition", "export", ACME, *out, 1).out
+        two.refused("NO_EDITION", "edition", "export", ACME, *out, 9)
+
+    def test_export_into_what_is_no_table_is_refused(self, cli: Cli) -> None:
+        assert cli("edition", "export", ACME, "--out", "lists.xlsx").status == 2
+        done = cli("edition", "export", ACME, "--out", "nowhere/lists.csv")
+        assert (done.status, "FILE: nowhere" in done.told) == (2, True)
 
     def test_release_ends_the_hold(self, two: Cli) -> None:
         two.well("edition", "activate", ACME, 1, "--why", "odd lists")

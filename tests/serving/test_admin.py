@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from schema.names import Mode, Role, TenantId
+from schema.names import Mode, Outcome, Role, TenantId
+from schema.records import Verdict
 from tests.serving.morning import Served, ids, problem, until
 from tests.world import ACME, BETA, NEXT_NIGHT, THIRD_NIGHT
 
@@ -145,6 +146,50 @@ class TestTheModels:
 
         assert newest["verdict"] == report.outcome
         assert newest["in_force"] == (report.outcome == "promoted")
+
+
+class TestAHeldModel:
+    @pytest.fixture
+    def held(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+        """The gate held acme's model 3 last night."""
+        verdict = Verdict(Outcome.HELD, "too good to be true")
+        monkeypatch.setattr("jobs.night.decide", lambda *_, **__: verdict)
+        served.world.night(ACME, NEXT_NIGHT)
+        return served
+
+    def test_can_be_put_in_force_and_what_is_served_stays_for_now(self, held: Served) -> None:
+        before = served_edition(held)
+
+        found = held.ask("POST", "/models/3/promote", json={"why": "no leak"})
+
+        assert (found.status_code, found.json()["in_force"]) == (200, True)
+        assert found.json()["verdict"] == "held"
+        assert [line["model"] for line in lines(held, "models") if line["in_force"]] == [3]
+        assert served_edition(held) == before
+
+    def test_can_be_thrown_away(self, held: Served) -> None:
+        found = held.ask("POST", "/models/3/discard", json={"why": "a leak"})
+
+        assert (found.status_code, found.json()["in_force"]) == (200, False)
+        assert 3 not in held.world.stores.models.numbers(held.world.tenant(ACME).uid)
+        again = held.ask("POST", "/models/3/promote", json={"why": "no leak"})
+        problem(again, 422, "MODEL_GONE")
+
+    @pytest.mark.parametrize("act", ["promote", "discard"])
+    def test_keeps_who_said_so_and_why(self, act: str, held: Served) -> None:
+        held.ask("POST", f"/models/3/{act}", json={"why": "I looked"})
+
+        [told, *_] = held.world.stores.ledger.audit(ACME)
+        admin = held.keys[ACME, Role.ADMIN].removeprefix("rf_").partition(".")[0]
+        assert (told["act"], told["actor"]) == (act, f"key {admin}")
+        assert told["detail"]["why"] == "I looked"
+
+    @pytest.mark.parametrize("act", ["promote", "discard"])
+    def test_is_the_only_kind_a_person_decides_about(self, act: str, house: Served) -> None:
+        problem(house.ask("POST", f"/models/1/{act}", json={"why": "x"}), 422, "MODEL_NOT_HELD")
+        problem(house.ask("POST", f"/models/9/{act}", json={"why": "x"}), 404, "NO_MODEL")
+        problem(house.ask("POST", f"/models/1/{act}", json={"why": " "}), 422, "INVALID")
+        problem(house.ask("POST", f"/models/1/{act}"), 422, "INVALID")
 
 
 class TestTheEditions:

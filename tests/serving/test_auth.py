@@ -18,6 +18,8 @@ BODIES: Mapping[tuple[str, str], object] = {
     ("POST", "/feedback"): {"events": [{}]},
     ("POST", "/editions/1/activate"): {"why": "a test"},
     ("POST", "/rules"): {"action": "max_per_category", "value": 3, "why": "a test"},
+    ("POST", "/models/1/promote"): {"why": "a test"},
+    ("POST", "/models/1/discard"): {"why": "a test"},
 }
 """What a route wants to hear, where it wants anything."""
 
@@ -56,6 +58,8 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("DELETE", "/rules/1"),
         ("GET", "/nights"),
         ("GET", "/models"),
+        ("POST", "/models/1/promote"),
+        ("POST", "/models/1/discard"),
         ("GET", "/editions"),
         ("POST", "/editions/1/activate"),
     }
@@ -117,7 +121,8 @@ class TestEveryRouteBelowATenant:
             found = own.ask(
                 method, path, tenant, role=Role.OPERATOR, json=BODIES.get((method, path))
             )
-            assert found.status_code == 200, found.text
+            inside = found.status_code == 200 or found.json()["code"] == "MODEL_NOT_HELD"
+            assert inside, found.text  # no model of this morning is held: the door was open
 
     @EVERY
     def test_tells_an_operator_that_a_tenant_does_not_exist(

@@ -20,6 +20,7 @@ from storage.durable import (
     locked,
     make_folders,
     replace,
+    replace_by,
     sealed,
     sealed_after,
     secret,
@@ -73,6 +74,23 @@ class TestReplace:
             replace(FaultyDisk(step, bad_disk), tmp_path / "CURRENT", b"new")
         assert (tmp_path / "CURRENT").read_bytes() == b"old"
         assert os.listdir(tmp_path) == ["CURRENT"]
+
+
+class TestReplaceBy:
+    def test_swaps_what_a_library_wrote_and_leaves_nothing_beside_it(self, tmp_path: Path) -> None:
+        (tmp_path / "lists.csv").write_bytes(b"old")
+        replace_by(DISK, tmp_path / "lists.csv", content(b"new"))
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"lists.csv": "new"}
+
+    def test_whatever_stops_the_writer_leaves_the_old_content(self, tmp_path: Path) -> None:
+        def stopped(path: Path) -> None:
+            path.write_text("ha")
+            raise KeyboardInterrupt
+
+        (tmp_path / "lists.csv").write_bytes(b"old")
+        with pytest.raises(KeyboardInterrupt):
+            replace_by(DISK, tmp_path / "lists.csv", stopped)
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"lists.csv": "old"}
 
 
 class TestMakeFolders:

@@ -49,6 +49,12 @@ class TestWrite:
 
 
 class TestListReader:
+    def test_goes_through_every_customers_own_list_and_no_strangers(self, path: Path) -> None:
+        reader = ListReader(path)
+        assert {name: reader.of(name) for name in ("C-1", "C-2", "C-3")} == dict(reader.each())
+        assert len(reader) == 3
+        reader.close()
+
     def test_gives_every_customer_their_own_list_best_first(self, path: Path) -> None:
         reader = ListReader(path)
         for row, customer in enumerate(("C-1", "C-2", "C-3")):

@@ -1,0 +1,151 @@
+"""An edition as one table: for every customer with a list of their own, what a lookup shows now."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from schema.errors import NotThere, Refused
+from schema.names import Bought
+from schema.records import Entry, Tenant
+from storage import durable
+from storage.durable import Disk
+from storage.editions import Edition
+from storage.stores import Stores
+from tenants.answer import Ask, Shown, answer
+from tenants.lifecycle import serves
+
+COLUMNS = pa.schema(
+    {
+        "customer_id": pa.string(),
+        "rank": pa.int32(),
+        "product_id": pa.string(),
+        "probability": pa.float32(),
+        "bought_before": pa.bool_(),
+        "reason": pa.string(),
+        "reason_kind": pa.string(),
+    }
+)
+AT_ONCE = 1_000
+"""Customers in memory at a time; one row group in Parquet."""
+
+ENDINGS: Mapping[str, Callable[[str, pa.Schema], Any]] = {
+    ".parquet": lambda path, schema: pq.ParquetWriter(path, schema, compression="zstd"),
+    ".csv": pc.CSVWriter,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One edition of one tenant, as lookups show it now."""
+
+    tenant: Tenant
+    edition: Edition
+    shown: Shown
+
+
+@contextmanager
+def opened(stores: Stores, tenant: Tenant, number: int | None) -> Iterator[Opened]:
+    """Open an edition, with the catalogue as it is now: what a lookup would answer from.
+
+    Args:
+        number: None for the edition that is served.
+
+    Raises:
+        Refused: the tenant is off (``MODE``): a lookup shows nothing.
+        NotThere: there is no such edition (``NO_EDITION``).
+    """
+    if not serves(tenant.mode):
+        raise Refused(
+            f"{tenant.tenant} is off: a lookup shows no products",
+            f"turn it on first: `recfactory tenant mode {tenant.tenant} on --why …`",
+            code="MODE",
+        )
+    number, sha, at = _named(stores, tenant, number)
+    edition = stores.editions.open(tenant.uid, number, sha)
+    try:
+        sellable = stores.datasets.sellable(tenant.uid)
+        sold = edition if sellable is None else edition.as_sold(sellable)
+        yield Opened(tenant, sold, Shown(number, edition.model, at))
+    finally:
+        edition.lists.close()
+
+
+def export(
+    source: Opened, path: Path, bought: Bought, advance: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """Write an edition's lists into one file, whole or not at all.
+
+    Every row is made by the lookup's own code (``tenants.answer``): what cannot be sold any more
+    is left out, and the ranks close up. Rows are sorted by customer id (by its bytes), then rank;
+    the list for strangers is not among them.
+
+    Args:
+        path: ends as one of ENDINGS says; replaced if it exists.
+        advance: told how many customers are done, and of how many.
+
+    Returns:
+        Customers, and rows.
+    """
+    customers = rows = 0
+
+    def write(place: Path) -> None:
+        nonlocal customers, rows
+        facts = {"tenant": source.tenant.tenant, **asdict(source.shown)}
+        named = COLUMNS.with_metadata({name: str(fact) for name, fact in facts.items()})
+        with ENDINGS[path.suffix](str(place), named) as writer:
+            for listed, batch in _batches(source, bought):
+                writer.write_batch(batch.replace_schema_metadata(named.metadata))
+                customers, rows = customers + listed, rows + batch.num_rows
+                advance(customers, len(source.edition.lists))
+
+    durable.replace_by(Disk(), path.absolute(), write)
+    return customers, rows
+
+
+def _named(stores: Stores, tenant: Tenant, number: int | None) -> tuple[int, str, datetime]:
+    if number is None:
+        current = stores.editions.current(tenant.uid)
+        if current is None:
+            raise _no_edition(tenant, f"nothing was published for {tenant.tenant} yet")
+        return current.edition, current.manifest_sha256, current.published_at
+    for row in stores.nights.editions(tenant.tenant):
+        if row["edition"] == number and number in stores.editions.numbers(tenant.uid):
+            return number, row["manifest_sha256"], row["published_at"]
+    raise _no_edition(tenant, f"{tenant.tenant} keeps no edition {number}")
+
+
+def _no_edition(tenant: Tenant, what: str) -> NotThere:
+    return NotThere(what, f"see `recfactory edition list {tenant.tenant}`", code="NO_EDITION")
+
+
+def _batches(source: Opened, bought: Bought) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """How many customers, and their rows."""
+    each = source.edition.lists.each()
+    while block := list(islice(each, AT_ONCE)):
+        rows = [row for customer, own in block for row in _rows(source, customer, own, bought)]
+        yield len(block), pa.RecordBatch.from_pylist(rows, COLUMNS)
+
+
+def _rows(
+    source: Opened, customer: str, own: Sequence[Entry], bought: Bought
+) -> list[dict[str, Any]]:
+    tenant, products = source.tenant, source.edition.products
+    whole = Ask(len(own), bought)
+    body = answer(tenant.tenant, customer, tenant.mode, source.shown, own, (), products, whole)
+    return [
+        {
+            **line,
+            "customer_id": customer,
+            "reason": line["reason"]["text"],
+            "reason_kind": line["reason"]["kind"],
+        }
+        for line in body["recommendations"]
+    ]

@@ -1,0 +1,168 @@
+"""An exported edition is what the button shows, for everybody."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.export import COLUMNS, export, opened
+from schema.errors import NotThere, Problem, Refused
+from schema.names import Bought, Mode, TenantId
+from tests.scenarios.tree import folder_of
+from tests.serving.morning import Night, Served, one_night, serving
+from tests.world import ACME, BETA, NEXT_NIGHT, World, tables
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return one_night(tmp_path_factory.mktemp("night"))
+
+
+@pytest.fixture
+def world(night: Night, tmp_path: Path) -> Iterator[World]:
+    """acme and beta after a night of each."""
+    made = night.world(tmp_path)
+    yield made
+    made.stores.engine.dispose()
+
+
+def exported(
+    world: World,
+    name: TenantId = ACME,
+    bought: Bought = Bought.INCLUDE,
+    *,
+    number: int | None = None,
+    file: str = "lists.parquet",
+) -> Path:
+    path = world.folder / file
+    with opened(world.stores, world.tenant(name), number) as source:
+        export(source, path, bought, lambda done, total: None)
+    return path
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return made
+
+
+def asked(served: Served, name: TenantId, bought: Bought) -> list[dict[str, Any]]:
+    """What the button says for every customer in turn, as rows."""
+    return [
+        {
+            "customer_id": customer,
+            "rank": line["rank"],
+            "product_id": line["product_id"],
+            "probability": pytest.approx(line["probability"], abs=1e-7),
+            "bought_before": line["bought_before"],
+            "reason": line["reason"]["text"],
+            "reason_kind": line["reason"]["kind"],
+        }
+        for customer in (f"C-{n:04}" for n in range(60))
+        for line in served.recs(customer, name, limit=50, bought=bought.value)["recommendations"]
+    ]
+
+
+class TestAnExport:
+    @pytest.mark.parametrize("name", [ACME, BETA])
+    def test_is_what_the_button_shows_every_customer(
+        self, name: TenantId, world: World, night: Night
+    ) -> None:
+        found = {bought: rows(exported(world, name, bought)) for bought in Bought}
+        with serving(world, night.keys) as served:
+            for bought in Bought:
+                assert found[bought]
+                assert found[bought] == asked(served, name, bought)
+
+    def test_leaves_out_what_was_discontinued_this_morning_as_the_button_does(
+        self, world: World, night: Night
+    ) -> None:
+        first = rows(exported(world))[0]["product_id"]
+        made = tables(ACME)
+        kept = [n for n, p in enumerate(made["products"]["product_id"].to_pylist()) if p != first]
+        world.import_(ACME, {"products": made["products"].take(kept)})
+        found = rows(exported(world))
+        assert first not in {row["product_id"] for row in found}
+        with serving(world, night.keys) as served:
+            assert found == asked(served, ACME, Bought.INCLUDE)
+
+    def test_has_the_columns_it_promises_and_says_whose_it_is(self, world: World) -> None:
+        schema = pq.read_schema(exported(world))
+        assert schema.equals(COLUMNS)
+        assert {name: schema.metadata[name] for name in (b"tenant", b"edition", b"model")} == {
+            b"tenant": b"acme",
+            b"edition": b"1",
+            b"model": b"2",
+        }
+
+    def test_in_csv_holds_the_same(self, world: World) -> None:
+        with exported(world, file="lists.csv").open(newline="") as file:
+            told = list(csv.DictReader(file))
+        for row, line in zip(rows(exported(world)), told, strict=True):
+            assert float(line["probability"]) == pytest.approx(row["probability"], rel=1e-6)
+            assert line["bought_before"] == str(row["bought_before"]).lower()
+            assert {name: line[name] for name in ("customer_id", "product_id", "reason")} == {
+                name: row[name] for name in ("customer_id", "product_id", "reason")
+            }
+
+    def test_does_not_hold_the_list_for_strangers(self, world: World) -> None:
+        assert {row["customer_id"] for row in rows(exported(world))} == {
+            f"C-{n:04}" for n in range(60)
+        }
+
+    def test_of_an_earlier_edition_is_of_that_one(self, world: World) -> None:
+        then = rows(exported(world))
+        world.night(ACME, NEXT_NIGHT)
+        assert rows(exported(world, number=1)) == then
+        assert pq.read_schema(exported(world)).metadata[b"edition"] == b"2"
+
+    def test_is_cut_into_parts_without_losing_anybody(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = rows(exported(world))
+        monkeypatch.setattr("jobs.export.AT_ONCE", 7)
+        told: list[tuple[int, int]] = []
+        with opened(world.stores, world.tenant(ACME), None) as source:
+            done = export(
+                source,
+                world.folder / "parts.parquet",
+                Bought.INCLUDE,
+                lambda *part: told.append(part),
+            )
+        assert rows(world.folder / "parts.parquet") == whole
+        assert done == (60, len(whole))
+        assert told[0] == (7, 60)
+        assert told[-1] == (60, 60)
+
+    def test_changes_nothing_of_the_tenant(self, world: World) -> None:
+        before = sorted(folder_of(world, ACME).rglob("*"))
+        exported(world)
+        assert sorted(folder_of(world, ACME).rglob("*")) == before
+
+
+class TestARefusedExport:
+    def test_of_a_tenant_that_is_off_shows_nothing_as_the_button(self, world: World) -> None:
+        world.switch(ACME, Mode.OFF)
+        with pytest.raises(Refused) as refused:
+            exported(world)
+        assert refused.value.code == "MODE"
+
+    @pytest.mark.parametrize("number", [2, 99])
+    def test_of_an_edition_nobody_keeps(self, number: int, world: World) -> None:
+        with pytest.raises(NotThere) as refused:
+            exported(world, number=number)
+        assert refused.value.code == "NO_EDITION"
+
+    def test_before_the_first_night(self, empty_world: World) -> None:
+        empty_world.add(ACME)
+        with pytest.raises(NotThere):
+            exported(empty_world)
+
+    def test_of_a_damaged_edition_leaves_the_file_of_yesterday(self, world: World) -> None:
+        before = exported(world).read_bytes()
+        (folder_of(world, ACME) / "editions" / "e000001" / "products.json").write_bytes(b"[]")
+        with pytest.raises(Problem):
+            exported(world)
+        assert (world.folder / "lists.parquet").read_bytes() == before
