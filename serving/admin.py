@@ -12,6 +12,7 @@ from serving.bodies import (
     ModelLine,
     ModeState,
     Night,
+    QualityLine,
 )
 from serving.deps import AllStores, Board, Caller, ForAdmin
 from storage.rollback import activate
@@ -79,6 +80,15 @@ def models(tenant: ForAdmin, stores: AllStores) -> list[ModelLine]:
             in_force=row["model"] == in_force,
         )
         for row in stores.nights.models(tenant.tenant)
+    ]
+
+
+@router.get("/quality", summary="What really happened, beside what the gate had predicted")
+def quality(tenant: ForAdmin, stores: AllStores) -> list[QualityLine]:
+    """One line for each edition that has come due, newest night first."""
+    return [
+        QualityLine(tenant=tenant.tenant, **point.as_json())
+        for point in stores.nights.realised(tenant.tenant)
     ]
 
 

@@ -3,6 +3,7 @@
 import click
 
 from jobs.cli.door import as_json, print_json, table, with_stores
+from jobs.cli.quality import quality
 from schema.config import Config
 from schema.errors import NotThere
 from storage.stores import Stores
@@ -14,6 +15,9 @@ def model() -> None:
 
     Example: recfactory model list acme
     """
+
+
+model.add_command(quality)
 
 
 @model.command(name="list")
