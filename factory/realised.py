@@ -235,7 +235,7 @@ def weighed(
     rmse = figures["rmse"]
     expected = foreseen(figures, foretold)
     figures = {**figures, "foreseen_rmse": expected, "band": None}
-    why = f"realised RMSE {rmse:.6f}"
+    why = f"RMSE {rmse:.6f}"
     low, high = 0.0, np.inf
     if foretold is not None and expected is not None:
         low, high = (bound * expected for bound in band(series, rule))
@@ -245,7 +245,7 @@ def weighed(
             f"purchases as there were (band {low:.6f} to {high:.6f})"
         )
     else:
-        why += "; the gate had nothing to predict it by"
+        why += ", which the gate had not predicted"
     why += (
         f", NDCG@10 {figures['ndcg_at_10']:.4f}, on {figures['bought']:,} purchases among "
         f"{figures['pairs']:,} pairs of edition {due.edition} from {due.starts}"

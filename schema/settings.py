@@ -71,7 +71,7 @@ class RealisedSettings(_Settings):
 
     max_rmse: float = Field(0.25, gt=0, le=1)
     """Realised RMSE above it is flagged, whatever was predicted."""
-    first_band: float = Field(1.1, gt=1)
+    first_band: float = Field(1.2, gt=1)
     """Factor up or down from the foreseen RMSE that is flagged, until there is a history."""
     least_history: int = Field(8, ge=3)
     """Points of the series from which on the tenant's own spread makes the band."""

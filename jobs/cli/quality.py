@@ -8,7 +8,7 @@ from schema.records import Realised
 from storage.stores import Stores
 
 COLUMNS = (
-    "night", "edition>", "model>", "from", "until", "bought>", "pairs>", "RMSE>", "foreseen>",
+    "night", "edition>", "model>", "days from", "bought>", "pairs>", "RMSE>", "foreseen>",
     "band", "MAE>", "calibration>", "NDCG@10>", "predicted>", "recall@10>", "lists", "",
 )  # fmt: skip
 
@@ -48,12 +48,11 @@ def _row(point: Realised) -> list[object]:
         point.edition,
         point.model,
         point.starts,
-        point.ends,
         _figure(found.get("bought"), ",d"),
         _figure(found.get("pairs"), ",d"),
         _figure(found.get("rmse"), ".6f"),
         _figure(found.get("foreseen_rmse"), ".6f"),
-        f"{low_high[0]:.6f} to {low_high[1]:.6f}" if low_high else "",
+        f"{low_high[0]:.4f}–{low_high[1]:.4f}" if low_high else "",
         _figure(found.get("mae"), ".6f"),
         _figure(found.get("calibration"), ".6f"),
         _figure(found.get("ndcg_at_10"), ".3f"),

@@ -52,6 +52,7 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("PUT", "/mode"),
         ("GET", "/nights"),
         ("GET", "/models"),
+        ("GET", "/quality"),
         ("GET", "/editions"),
         ("POST", "/editions/1/activate"),
     }
