@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from factory.als import fold_in
 from factory.affinity import AFFINITY, Affinities
+from factory.als import fold_in
 from factory.evidence import Evidence
 from factory.features import CUSTOMER, PAIR, PRODUCT, Features, features
 from factory.logistic import Lesson, joined, regress, sigmoid

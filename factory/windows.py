@@ -9,7 +9,6 @@ from factory.history import span_days
 from schema.records import History, Windows
 from schema.settings import BlendSettings, WindowSettings
 
-
 ABOUT = 0.8
 """Of the days customers usually stay away, how many a window should hold."""
 

@@ -40,7 +40,8 @@ def due(stores: Stores, now: datetime) -> list[Task]:
     """Nights that should be done by now: each tenant's business date, if it has none yet.
 
     One that was interrupted is due again; while another process is at it, it is refused politely.
-    A frozen tenant is due too (its night is recorded, and costs nothing); one that is off is not.
+    A frozen tenant is due too (its night is recorded, and only looks back at what it serves); one
+    that is off is not.
     """
     last = stores.nights.last_nights()
     tasks = []
@@ -73,11 +74,18 @@ def run_fleet(
 
 
 def exit_status(results: Sequence[Result]) -> int:
-    """0 all well, 1 something failed, 3 something is held for a person."""
+    """0 all well, 1 something failed, 3 a person has to look: a model is held, or what was served
+    is flagged after the fact.
+    """
     reports = [result for result in results if isinstance(result, NightReport)]
     if len(reports) < len(results) or any(r.outcome is Outcome.FAILED for r in reports):
         return 1
-    return 3 if any(r.outcome is Outcome.HELD for r in reports) else 0
+    return 3 if any(r.outcome is Outcome.HELD or flagged(r) for r in reports) else 0
+
+
+def flagged(report: NightReport) -> bool:
+    """Whether what was served turned out to be a case for a person (factory/realised.py)."""
+    return bool((report.figures.get("realised") or {}).get("flagged"))
 
 
 def _date_of(tenant: Tenant, now: datetime) -> date:

@@ -12,11 +12,13 @@ from factory.gate import decide
 from factory.history import from_tables
 from factory.judge import judge
 from factory.rank import rank
+from factory.realised import awaited
 from factory.repeat import bought_before
 from factory.train import ALS, BASELINE, template_baseline, train
 from factory.windows import choose
 from jobs.data import Data, read_data
 from jobs.owner import alive, me
+from jobs.realised import look_back
 from schema.config import Config
 from schema.dates import day_date, day_number
 from schema.errors import FactoryError, Problem, Refused, during
@@ -102,7 +104,7 @@ def run_night(
         report = conclude(_failed(what, "DEFECT"))
     if report.published:
         try:
-            prune(stores, config, tenant, clock())
+            prune(stores, config, tenant, night, clock())
         except (Problem, OSError) as error:  # the night is done; the next one tries again
             log.warning("%s: old editions could not be removed: %s", name, error)
     return report
@@ -119,23 +121,18 @@ def _work(
         settings = settings_of(template, tenant.changes)
     frozen_early = tenant.model is None and not trains(tenant.mode)
     if frozen_early or not publishes(tenant.mode, settings):
-        return _idle(tenant.mode)
+        return _idle(stores, tenant, settings, night)
     watch = _Watch(tenant.tenant)
     stores.editions.sweep(tenant.uid)
     stores.models.sweep(tenant.uid)
     with watch.during(Stage.VALIDATE):
         data = read_data(stores, tenant, night)
-        history = from_tables(
-            data.customers,
-            data.products,
-            data.interactions,
-            settings,
-            zone(tenant.timezone),
-            night,
-        )
+        history = _history(data, tenant, settings, night)
         windows = choose(history, day_number(night), settings.windows, settings.blend)
         bought = bought_before(history, windows, settings.lists.bought_before)
         incumbent = _incumbent(stores, tenant)
+    with watch.during(Stage.REALISED):
+        point, realised = look_back(stores, tenant, settings, night, lambda: history)
     decided = _decide(watch, tenant.mode, settings, history, windows, data, night, incumbent)
     with watch.during(Stage.GATE):
         kept = _keep(stores, tenant, decided)
@@ -166,6 +163,8 @@ def _work(
             "windows": _spelled(windows),
             "bought_before": bought.figures(),
             "rules": acted,
+            "horizon_days": kept.model.horizon_days,
+            "realised": realised,
             "seed": settings.seed,
             **decided.figures(),
             "seconds": watch.seconds,
@@ -173,6 +172,18 @@ def _work(
         models=kept.models,
         in_force=kept.number,
         edition=NewEdition(edition, kept.number, len(lists.customers), sha),
+        realised=point,
+    )
+
+
+def _history(data: Data, tenant: Tenant, settings: TenantSettings, night: date) -> History:
+    return from_tables(
+        data.customers,
+        data.products,
+        data.interactions,
+        settings,
+        zone(tenant.timezone),
+        night,
     )
 
 
@@ -288,10 +299,18 @@ def _incumbent(stores: Stores, tenant: Tenant) -> tuple[int, Model] | None:
     return tenant.model, stores.models.load(tenant.uid, tenant.model)
 
 
-def _idle(mode: Mode) -> Conclusion:
-    if mode is Mode.OFF:
+def _idle(stores: Stores, tenant: Tenant, settings: TenantSettings, night: date) -> Conclusion:
+    """Nothing is made; what a frozen tenant serves is still held against what happened."""
+    if tenant.mode is Mode.OFF:
         return Conclusion(Outcome.OFF, "turned off: nothing was computed", {})
-    return Conclusion(Outcome.FROZEN, "frozen: model and edition stay exactly as they are", {})
+
+    def history() -> History:
+        return _history(read_data(stores, tenant, night), tenant, settings, night)
+
+    point, realised = look_back(stores, tenant, settings, night, history)
+    because = "frozen: model and edition stay exactly as they are"
+    figures = {} if realised is None else {"realised": realised}
+    return Conclusion(Outcome.FROZEN, because, figures, realised=point)
 
 
 def _point(
@@ -307,8 +326,11 @@ def _point(
     stores.editions.point(tenant.uid, current)
 
 
-def prune(stores: Stores, config: Config, tenant: Tenant, now: datetime) -> None:
-    """Remove editions and models beyond the kept ones; never what is served, young or in force."""
+def prune(stores: Stores, config: Config, tenant: Tenant, night: date, now: datetime) -> None:
+    """Remove editions and models beyond the kept ones; never what is served, young or in force.
+
+    A model stays until the editions it ranked have come due: they are scored with it.
+    """
     keep = config.publishing
     current = stores.editions.current(tenant.uid)
     rows = stores.nights.editions(tenant.tenant)
@@ -319,6 +341,7 @@ def prune(stores: Stores, config: Config, tenant: Tenant, now: datetime) -> None
         stores.editions.discard(tenant.uid, number)
     used = {row["model"] for row in rows if row["edition"] in stays}
     used |= {stores.ledger.tenant(tenant.tenant).model}
+    used |= awaited(stores.nights.published(tenant.tenant), night)
     models = stores.models.numbers(tenant.uid)
     for number in set(models[: -keep.keep_models]) - used:
         stores.models.discard(tenant.uid, number)

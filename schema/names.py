@@ -46,6 +46,7 @@ class Stage(StrEnum):
 
     IMPORT = "import"
     VALIDATE = "validate"
+    REALISED = "realised"
     TRAIN = "train"
     JUDGE = "judge"
     GATE = "gate"

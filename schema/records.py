@@ -376,12 +376,54 @@ class NewEdition:
 
 
 @dataclass(frozen=True, slots=True)
+class Realised:
+    """One edition after the fact: what really happened beside what the gate had predicted.
+
+    Attributes:
+        night: in which it was scored.
+        starts, ends: the days it was held against, [starts, ends).
+        lists: "served" where NDCG and recall are those of the very lists; "model" where these had
+            expired, and the model's own order stands for them; None where it was not scored.
+        figures: see ``factory.realised.FIGURES``; None where it could not be scored.
+        predicted: the same of the gate; None where it had not judged the model.
+        flagged: a person should look; because: one sentence, shown as it stands.
+    """
+
+    edition: int
+    model: int
+    night: date
+    starts: date
+    ends: date
+    lists: str | None
+    figures: Mapping[str, Any] | None
+    predicted: Mapping[str, Any] | None
+    flagged: bool
+    because: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Flat: the realised figures by name, those of the gate under "predicted"."""
+        return {
+            "edition": self.edition,
+            "model": self.model,
+            "night": self.night.isoformat(),
+            "starts": self.starts.isoformat(),
+            "ends": self.ends.isoformat(),
+            "lists": self.lists,
+            **(self.figures or {}),
+            "predicted": self.predicted,
+            "flagged": self.flagged,
+            "because": self.because,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Conclusion:
     """What a night came to, before it is recorded.
 
     Attributes:
         in_force: the model that is the incumbent from now on.
         figures: everything else worth keeping, ready for JSON.
+        realised: a point to add to the series of what was served.
     """
 
     outcome: Outcome
@@ -390,6 +432,7 @@ class Conclusion:
     models: tuple[NewModel, ...] = ()
     in_force: int | None = None
     edition: NewEdition | None = None
+    realised: Realised | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,21 @@ class GateSettings(_Settings):
     """The same for NDCG@10: the share of what the incumbent's lacks to 1."""
 
 
+class RealisedSettings(_Settings):
+    """When what really happened is a case for a person (factory/realised.py)."""
+
+    max_rmse: float = Field(0.25, gt=0, le=1)
+    """Realised RMSE above it is flagged, whatever was predicted."""
+    first_band: float = Field(1.2, gt=1)
+    """Factor up or down from the foreseen RMSE that is flagged, until there is a history."""
+    least_history: int = Field(8, ge=3)
+    """Points of the series from which on the tenant's own spread makes the band."""
+    deviations: float = Field(5.0, gt=0)
+    """Half width of that band, in robust standard deviations."""
+    narrowest: float = Field(1.02, gt=1)
+    """Smallest factor that a band may come to."""
+
+
 class ListSettings(_Settings):
     """What a customer's list holds (factory/rank.py)."""
 
@@ -101,6 +116,7 @@ class TenantSettings(_Settings):
     als: AlsSettings = AlsSettings()
     blend: BlendSettings = BlendSettings()
     gate: GateSettings = GateSettings()
+    realised: RealisedSettings = RealisedSettings()
     lists: ListSettings = ListSettings()
     bought_events: tuple[Event, ...] = Field((Event.PURCHASE, Event.RATING), min_length=1)
     """Events that count as "bought": what the model predicts."""

@@ -15,6 +15,7 @@ from serving.bodies import (
     ModeState,
     NewRule,
     Night,
+    QualityLine,
     RuleLine,
     RuleState,
 )
@@ -160,6 +161,15 @@ def discard_model(
 
 def _model(stores: Stores, tenant: Tenant, number: int) -> ModelLine:
     return next(line for line in models(tenant, stores) if line.model == number)
+
+
+@router.get("/quality", summary="What really happened, beside what the gate had predicted")
+def quality(tenant: ForAdmin, stores: AllStores) -> list[QualityLine]:
+    """One line for each edition that has come due, newest night first."""
+    return [
+        QualityLine(tenant=tenant.tenant, **point.as_json())
+        for point in stores.nights.realised(tenant.tenant)
+    ]
 
 
 @router.get("/editions", summary="Published lists, and which of them are served")

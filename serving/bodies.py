@@ -114,6 +114,40 @@ class ModelLine(BaseModel):
     in_force: bool
 
 
+class QualityLine(BaseModel):
+    """One edition, held against the days its probabilities spoke of. Figures are absent where it
+    could not be scored; ``because`` then says why.
+    """
+
+    tenant: str
+    edition: int
+    model: int
+    night: date = Field(description="in which it was scored")
+    starts: date
+    ends: date = Field(description="the first day that no longer counts")
+    lists: Literal["served", "model"] | None = Field(
+        description="model: the lists had expired, NDCG and recall are of the model's own order"
+    )
+    customers: int | None = None
+    pairs: int | None = None
+    bought: int | None = None
+    rmse: float | None = None
+    mse: float | None = None
+    mae: float | None = None
+    skill: float | None = None
+    ndcg_at_10: float | None = None
+    recall_at_10: float | None = None
+    calibration: float | None = None
+    reliability: list[tuple[int, float, float]] | None = None
+    foreseen_rmse: float | None = Field(
+        None, description="the gate's RMSE, carried over to as many purchases as there were"
+    )
+    band: tuple[float, float] | None = Field(None, description="where the RMSE should lie")
+    predicted: dict[str, Any] | None = Field(description="the same figures, of the gate")
+    flagged: bool
+    because: str
+
+
 class EditionLine(BaseModel):
     """One edition; ``current`` is the one served."""
 

@@ -13,10 +13,18 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome, TenantId
-from schema.records import Conclusion, Lease, NewEdition, NewModel, NightReport, Tenant
+from schema.records import (
+    Conclusion,
+    Lease,
+    NewEdition,
+    NewModel,
+    NightReport,
+    Realised,
+    Tenant,
+)
 from storage.database import reading
 from storage.ledger import locked, note
-from storage.rows import EDITIONS, MODELS, NIGHTS, TENANTS
+from storage.rows import EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
 
 RUNNING, DONE = "running", "done"
 
@@ -243,6 +251,28 @@ class Nights:
         )
         return [_report(row) for row in self._rows(query)]
 
+    def published(self, tenant: TenantId, limit: int = 100) -> list[NightReport]:
+        """The nights whose edition was served, newest first; a hundred outlast every horizon."""
+        query = (
+            select(NIGHTS)
+            .where(NIGHTS.c.tenant == tenant, NIGHTS.c.published)
+            .order_by(NIGHTS.c.night.desc())
+            .limit(limit)
+        )
+        return [_report(row) for row in self._rows(query)]
+
+    def realised(self, tenant: TenantId) -> list[Realised]:
+        """The series of what was served against what really happened, newest first."""
+        query = (
+            select(REALISED)
+            .where(REALISED.c.tenant == tenant)
+            .order_by(REALISED.c.night.desc(), REALISED.c.starts.desc())
+        )
+        names = Realised.__slots__
+        return [
+            Realised(**{name: getattr(row, name) for name in names}) for row in self._rows(query)
+        ]
+
     def last_nights(self) -> dict[TenantId, NightReport]:
         """Every tenant's newest night; tenants without one are left out."""
         newest = (
@@ -300,6 +330,8 @@ class Nights:
             connection.execute(insert(MODELS).values(_model_row(lease, model, now)))
         if edition is not None:
             connection.execute(insert(EDITIONS).values(_edition_row(lease, edition, now)))
+        if conclusion.realised is not None:
+            _add_once(connection, tenant, conclusion.realised)
         if conclusion.in_force is not None:
             connection.execute(
                 update(TENANTS).where(TENANTS.c.tenant == tenant).values(model=conclusion.in_force)
@@ -432,7 +464,19 @@ def no_model(tenant: TenantId, number: int | None) -> NotThere:
 def _withdrawn(mode: Mode, conclusion: Conclusion) -> Conclusion:
     outcome = Outcome.OFF if mode is Mode.OFF else Outcome.FROZEN
     because = f"switched to {mode} while the night was running: nothing was published"
-    return Conclusion(outcome, because, conclusion.figures)
+    return Conclusion(outcome, because, conclusion.figures, realised=conclusion.realised)
+
+
+def _add_once(connection: Connection, tenant: TenantId, point: Realised) -> None:
+    """A night that runs again tells the point it made before."""
+    known = select(REALISED.c.night).where(
+        REALISED.c.tenant == tenant,
+        REALISED.c.edition == point.edition,
+        REALISED.c.starts == point.starts,
+    )
+    if connection.execute(known).first() is None:
+        row = {name: getattr(point, name) for name in Realised.__slots__}
+        connection.execute(insert(REALISED).values(tenant=tenant, **row))
 
 
 def _model_row(lease: Lease, model: NewModel, now: datetime) -> dict[str, Any]:

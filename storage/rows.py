@@ -155,6 +155,23 @@ EDITIONS = Table(
     Column("published_at", Instant, nullable=False),
 )
 
+REALISED = Table(
+    "realised",
+    METADATA,
+    _tenant(),
+    Column("edition", Integer, primary_key=True),
+    Column("starts", Date, primary_key=True),
+    Column("ends", Date, nullable=False),
+    Column("night", Date, nullable=False),
+    Column("model", Integer, nullable=False),
+    Column("lists", String(8)),
+    Column("figures", JSON(none_as_null=True)),
+    Column("predicted", JSON(none_as_null=True)),
+    Column("flagged", Boolean, nullable=False),
+    Column("because", Text, nullable=False),
+)
+"""What was served, after the fact: one point for each edition and the days it was held against."""
+
 FEEDBACK = Table(
     "feedback",
     METADATA,

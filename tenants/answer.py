@@ -129,9 +129,7 @@ def _line(
     }
 
 
-def _reason(
-    entry: Entry, products: Sequence[Product], segments: Sequence[str]
-) -> dict[str, Any]:
+def _reason(entry: Entry, products: Sequence[Product], segments: Sequence[str]) -> dict[str, Any]:
     kind = _REASONS[entry.reason]
     if kind is Reason.REORDER:
         because = [products[entry.product].product_id]

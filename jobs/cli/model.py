@@ -20,6 +20,7 @@ from jobs.cli.door import (
     with_stores,
     writing,
 )
+from jobs.cli.quality import quality
 from jobs.explain import explain
 from schema.config import Config
 from schema.names import Outcome
@@ -39,6 +40,9 @@ def model() -> None:
 
     Example: recfactory model list acme
     """
+
+
+model.add_command(quality)
 
 
 @model.command(name="list")

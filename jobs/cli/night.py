@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
 from jobs.executors import Result, Task
-from jobs.fleet import exit_status, run_fleet, tonight
+from jobs.fleet import exit_status, flagged, run_fleet, tonight
 from schema.config import Config
 from schema.errors import Refused
 from schema.names import Mode
@@ -38,7 +38,8 @@ def night(
     """Run a night: validate, train, judge, promote, rank, publish.
 
     Uses only what occurred before the date, local midnight; harmless if it was run before.
-    Exit status 0 all well, 1 something failed, 3 something is held for a person.
+    Exit status 0 all well, 1 something failed, 3 a person has to look: a model is held, or the
+    realised RMSE of what was served is flagged.
 
     Example: recfactory night acme --date 2026-11-21
     """
@@ -92,6 +93,9 @@ def why(stores: Stores, config: Config, tenant: str, json: bool) -> None:
     out.print(f"[bold]{known.tenant}[/bold] is {known.mode} and {served}.")
     for report in reports:
         out.print(f"  {report.night}  {_word(report):10} {report.because}", markup=False)
+        if realised := report.figures.get("realised"):
+            word = "flagged" if realised["flagged"] else "realised"
+            out.print(f"              {word:10} {realised['because']}", markup=False)
     for line in reports[0].figures.get("rules", ()) if reports else ():
         out.print(f"  {_rule_line(line)}", markup=False)
     out.print(f"Next: {body['next']}", markup=False)
@@ -147,7 +151,7 @@ def print_nights(stores: Stores, results: Sequence[Result], title: str = "Night"
     """The night's table: one line a tenant."""
     columns = [
         "tenant", "night", "customers>", "products>", "accepted>", "quarantined>", "verdict",
-        "RMSE challenger>", "incumbent>", "skill>", "NDCG@10>", "lists>", "edition>", "seconds>",
+        "RMSE challenger>", "incumbent>", "skill>", "NDCG@10>", "RMSE realised>", "lists>", "edition>", "seconds>",
     ]  # fmt: skip
     table(title, columns, [_row(stores, result) for result in results])
     for result in results:
@@ -158,6 +162,8 @@ def print_nights(stores: Stores, results: Sequence[Result], title: str = "Night"
             for line in result.figures.get("rules", ()):
                 if line["rule"] is not None:
                     click.echo(f"{result.tenant}, {_rule_line(line)}")
+        if isinstance(result, NightReport) and flagged(result):
+            click.echo(f"{result.tenant}, flagged: {_flag(result)}", err=True)
 
 
 def _rule_line(line: dict[str, Any]) -> str:
@@ -174,7 +180,7 @@ def _rule_line(line: dict[str, Any]) -> str:
 
 def _row(stores: Stores, result: Result) -> list[object]:
     if not isinstance(result, NightReport):
-        return [result.task.tenant, result.task.night, *[""] * 4, "failed", *[""] * 7]
+        return [result.task.tenant, result.task.night, *[""] * 4, "failed", *[""] * 8]
     figures = result.figures
     challenger, incumbent = figures.get("challenger") or {}, figures.get("incumbent") or {}
     in_force = challenger if _word(result) == "promoted" else incumbent
@@ -191,6 +197,7 @@ def _row(stores: Stores, result: Result) -> list[object]:
         _number(incumbent.get("rmse"), 6),
         _number(in_force.get("skill"), 3),
         _number(in_force.get("ndcg_at_10"), 3),
+        _realised(result),
         _number(figures.get("lists")),
         result.edition,
         _number(sum(figures.get("seconds", {}).values()), 1),
@@ -203,6 +210,16 @@ def _rows_of(stores: Stores, report: NightReport) -> int:
     return sum(
         found["quarantined"] for delivery in batches.values() for found in delivery["tables"]
     )
+
+
+def _realised(report: NightReport) -> str:
+    found = report.figures.get("realised") or {}
+    return f"{_number(found.get('rmse'), 6)} {'flagged' if flagged(report) else ''}".strip()
+
+
+def _flag(report: NightReport) -> str:
+    because = report.figures["realised"]["because"]
+    return f"{because}. Next: see `recfactory model quality {report.tenant}`."
 
 
 def _number(value: float | None, digits: int = 0) -> str:
@@ -223,6 +240,9 @@ def _next(mode: Mode, held_until: datetime | None, reports: Sequence[NightReport
     if not reports:
         return "import data, then run `recfactory night TENANT`"
     last = _word(reports[0])
+    if flagged(reports[0]) and last not in ("failed", "held", "running"):
+        tenant = reports[0].tenant
+        return f"see `recfactory model quality {tenant}`: what was served is flagged after the fact"
     advice = {
         "failed": "mend the cause above, then run the night again",
         "held": "look for a leak in the data (`recfactory model show TENANT N`), then `recfactory "

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -220,6 +221,23 @@ class TestExitStatus:
     )
     def test_follows_the_outcomes(self, outcomes: Sequence[Outcome], status: int) -> None:
         assert exit_status([report(outcome=outcome) for outcome in outcomes]) == status
+
+    @pytest.mark.parametrize(
+        ("outcome", "status"),
+        [(Outcome.PROMOTED, 3), (Outcome.FROZEN, 3), (Outcome.HELD, 3), (Outcome.FAILED, 1)],
+    )
+    def test_of_what_was_served_and_is_flagged_asks_for_a_person(
+        self, outcome: Outcome, status: int
+    ) -> None:
+        found = report(outcome=outcome)
+        figures = {**found.figures, "realised": {"flagged": True}}
+        assert exit_status([report(), replace(found, figures=figures)]) == status
+
+    @pytest.mark.parametrize("realised", [None, {"flagged": False}])
+    def test_of_what_came_as_foreseen_is_0(self, realised: dict[str, bool] | None) -> None:
+        found = report()
+        figures = {**found.figures, "realised": realised}
+        assert exit_status([replace(found, figures=figures)]) == 0
 
     def test_a_night_without_a_report_has_failed(self) -> None:
         failure = Failure(Task(ACME, NIGHT), "its worker process died")

@@ -8,7 +8,8 @@ import pytest
 from schema.names import Mode, Outcome, Role, TenantId
 from schema.records import Verdict
 from tests.serving.morning import Served, ids, problem, until
-from tests.world import ACME, BETA, NEXT_NIGHT, THIRD_NIGHT
+from tests.weeks import WEEK, between, deliver, turned
+from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, THIRD_NIGHT
 
 
 def switch(served: Served, mode: str, why: str = "a test") -> Any:
@@ -190,6 +191,37 @@ class TestAHeldModel:
         problem(house.ask("POST", f"/models/9/{act}", json={"why": "x"}), 404, "NO_MODEL")
         problem(house.ask("POST", f"/models/1/{act}", json={"why": " "}), 422, "INVALID")
         problem(house.ask("POST", f"/models/1/{act}"), 422, "INVALID")
+
+
+class TestTheQuality:
+    def test_is_told_when_an_edition_has_come_due(self, served: Served) -> None:
+        assert lines(served, "quality") == []
+        deliver(served.world, ACME, turned(between(ACME, NIGHT, NIGHT + WEEK)))
+        report = served.world.night(ACME, NIGHT + WEEK)
+
+        [line] = lines(served, "quality")
+
+        assert (line["tenant"], line["edition"], line["night"]) == ("acme", 1, "2026-04-08")
+        assert line["flagged"]
+        assert line["rmse"] > line["foreseen_rmse"]
+        assert line == {"tenant": "acme", **report.figures["realised"]}
+
+    def test_of_what_could_not_be_scored_has_no_figures(self, served: Served) -> None:
+        deliver(served.world, ACME, between(ACME, NIGHT, NIGHT + WEEK))
+        switch(served, "freeze")
+        served.world.stores.models.discard(served.world.tenant(ACME).uid, 2)
+        served.world.night(ACME, NIGHT + WEEK)
+
+        [line] = lines(served, "quality")
+
+        assert (line["rmse"], line["because"]) == (None, "not scored: model 2 has expired")
+
+    def test_is_the_tenants_own(self, served: Served) -> None:
+        deliver(served.world, BETA, between(BETA, NIGHT, NIGHT + WEEK))
+        served.world.night(BETA, NIGHT + WEEK)
+
+        assert lines(served, "quality", ACME) == []
+        assert {line["tenant"] for line in lines(served, "quality", BETA)} == {"beta"}
 
 
 class TestTheEditions:

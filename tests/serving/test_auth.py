@@ -60,6 +60,7 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("GET", "/models"),
         ("POST", "/models/1/promote"),
         ("POST", "/models/1/discard"),
+        ("GET", "/quality"),
         ("GET", "/editions"),
         ("POST", "/editions/1/activate"),
     }

@@ -1,6 +1,7 @@
 """Who may run a night, and what comes of it: lease, fence, modes, hold."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome
-from schema.records import Conclusion, Lease, NewEdition, NewModel, NightReport
+from schema.records import Conclusion, Lease, NewEdition, NewModel, NightReport, Realised
 from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World
 
 LEASE = timedelta(minutes=30)
@@ -300,3 +301,49 @@ class TestReports:
         assert [report.night.day for report in nights] == [3, 2]
         assert two.stores.nights.last_nights()[ACME].night.day == 3
         assert [row["edition"] for row in two.stores.nights.editions(ACME)] == [3, 2, 1]
+
+
+def scored(night: date = NIGHT, edition: int = 1) -> Realised:
+    week = timedelta(days=7)
+    figures, foretold = {"rmse": 0.08}, {"rmse": 0.07}
+    return Realised(
+        edition, 1, night, night - week, night, "served", figures, foretold, False, "as predicted"
+    )
+
+
+class TestTheSeriesOfWhatWasServed:
+    def test_is_kept_with_the_night_and_read_back_as_it_was(self, two: World) -> None:
+        points = [scored(), replace(scored(NEXT_NIGHT), lists=None, figures=None, predicted=None)]
+        for night, point in zip((NIGHT, NEXT_NIGHT), points, strict=True):
+            edition = 1 + points.index(point)
+            conclusion = replace(came_to(edition, model=edition), realised=point)
+            conclude(two, lease_of(two, night), conclusion)
+        assert two.stores.nights.realised(ACME) == points[::-1]
+
+    def test_keeps_each_point_once(self, two: World) -> None:
+        failed = Conclusion(Outcome.FAILED, "no space", {}, realised=scored())
+        for _ in range(2):
+            conclude(two, lease_of(two), failed)
+        assert two.stores.nights.realised(ACME) == [scored()]
+
+    def test_of_one_tenant_is_not_the_others(self, two: World) -> None:
+        conclude(two, lease_of(two), replace(came_to(), realised=scored()))
+        assert two.stores.nights.realised(BETA) == []
+        two_of_them = replace(scored(), because="beta's")
+        conclude(two, lease_of(two, tenant=BETA), replace(came_to(), realised=two_of_them))
+        assert [point.because for point in two.stores.nights.realised(ACME)] == ["as predicted"]
+
+    def test_outlives_a_switch_made_meanwhile(self, two: World) -> None:
+        lease = lease_of(two)
+        two.switch(ACME, Mode.FREEZE)
+        report = conclude(two, lease, replace(came_to(), realised=scored()))
+        assert report.outcome is Outcome.FROZEN
+        assert two.stores.nights.realised(ACME) == [scored()]
+
+
+class TestPublishedNights:
+    def test_are_those_whose_edition_was_served(self, two: World) -> None:
+        conclude(two, lease_of(two))
+        conclude(two, lease_of(two, NEXT_NIGHT), Conclusion(Outcome.FROZEN, "frozen", {}))
+        assert [report.night for report in two.stores.nights.published(ACME)] == [NIGHT]
+        assert two.stores.nights.published(BETA) == []
