@@ -24,7 +24,7 @@ SHAPES = [(1, 1), (4, 2), (9, 9), (10, 3), (14, 1), (14, 12), (60, 5), (60, 25)]
 
 def main() -> None:
     """Draw the cases, ask ranx, write the file."""
-    rng = random.Random(20)  # noqa: S311
+    rng = random.Random(20)
     cases = [case(rng, *shape) for shape in SHAPES for _ in range(CASES_PER_SHAPE)]
     text = ",\n".join(json.dumps(one) for one in cases)
     Path(__file__).with_name("metrics.json").write_text(f"[\n{text}\n]\n")
