@@ -108,13 +108,11 @@ def _columns(path: Path, table: Table) -> pa.Table:
 
 def _listed(told: History, catalogue: pa.Table) -> tuple[Product, ...]:
     named = {row["product_id"]: row for row in catalogue.to_pylist()}
+    sellable = Status.SELLABLE.value
+    rows = ((name, named.get(name, {})) for name in told.products.names)
     return tuple(
-        Product(
-            name,
-            *(named.get(name, {}).get(column) for column in ("name", "category", "price")),
-            status=Status.SELLABLE.value,
-        )
-        for name in told.products.names
+        Product(name, row.get("name"), row.get("category"), row.get("price"), sellable)
+        for name, row in rows
     )
 
 

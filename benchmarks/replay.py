@@ -1,6 +1,7 @@
 """Does the gate choose well? Consecutive weekly nights, judged on what happened afterwards.
 
-    python -m benchmarks.replay [FOLDER…] [--weeks 8] [--tenants NAME…] [--json]
+    python -m benchmarks.replay [FOLDER…] [--weeks 8] [--tenants NAME…] [--processes N]
+                               [--json]
 
 Three policies live through the same nights: ``always`` promotes every challenger, ``never`` keeps
 the first incumbent (the baseline), ``gate`` does what the factory does. Every night each
@@ -14,11 +15,15 @@ others; or the FOLDERs named, each with customers, products and interactions.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("folder", type=Path, nargs="*")
     arguments.add_argument("--weeks", type=int, default=8)
     arguments.add_argument("--tenants", nargs="+", default=[])
+    arguments.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments.add_argument("--json", action="store_true")
     asked = arguments.parse_args(argv)
     settings = read_config().template
@@ -82,8 +88,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 for folder in named or real_tenants(Path(place))
                 if not asked.tenants or folder.name in asked.tenants
             ]
-            bar = track(chosen, "tenants", console=Console(stderr=True), disable=asked.json)
-            played = [night for one in bar for night in replayed(one, settings, asked.weeks)]
+            play = partial(replayed, settings=settings, weeks=asked.weeks)
+            made = over(chosen, play, asked.processes)
+            console = Console(stderr=True)
+            bar = track(made, "tenants", len(chosen), console=console, disable=asked.json)
+            played = [night for nights in bar for night in nights]
     except Problem as problem:
         sys.stderr.write(f"{problem}\n")
         raise SystemExit(2) from problem
@@ -97,6 +106,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("\n".join([*table(played), "", *sentences(played)]))
 
 
+def over(
+    chosen: Sequence[Path], play: Callable[[Path], list[Played]], processes: int
+) -> Iterator[list[Played]]:
+    """Each tenant's nights, as they come; the processes are spawned, as ``implicit`` wants it."""
+    if processes == 1:
+        yield from map(play, chosen)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        yield from pool.map(play, chosen)
+
+
 def real_tenants(place: Path) -> list[Path]:
     """The folders of the demo's tenants, written under ``place``, and of the shared ones."""
     shared = [SHARED / "data" / name for name in OTHERS]
@@ -107,12 +127,13 @@ def real_tenants(place: Path) -> list[Path]:
     return [made.folder for made in write_demo(place, 12)] + there
 
 
-def replayed(folder: Path, settings: TenantSettings, weeks: int) -> Iterator[Played]:
+def replayed(folder: Path, settings: TenantSettings, weeks: int) -> list[Played]:
     """The last ``weeks`` weekly nights of one tenant, oldest first."""
     told = read_folder(folder, settings, datetime.now(UTC))
     nights = weekly(told, settings, weeks)
+    played: list[Played] = []
     if not nights:
-        return
+        return played
     first = train(
         until(told, nights[0].tonight), nights[0], settings, kind=BASELINE, fingerprint=""
     )
@@ -130,14 +151,17 @@ def replayed(folder: Path, settings: TenantSettings, weeks: int) -> Iterator[Pla
         }
         held = zip(POLICIES, (challenger, first, incumbent), strict=True)
         of = {policy: realised[id(model)] for policy, model in held}
-        yield Played(
-            folder.name,
-            day_date(windows.tonight).isoformat(),
-            windows.days,
-            outcome.value,
-            {policy: judgement.rmse for policy, judgement in of.items()},
-            {policy: judgement.ndcg_at_10 for policy, judgement in of.items()},
+        played.append(
+            Played(
+                folder.name,
+                day_date(windows.tonight).isoformat(),
+                windows.days,
+                outcome.value,
+                {policy: judgement.rmse for policy, judgement in of.items()},
+                {policy: judgement.ndcg_at_10 for policy, judgement in of.items()},
+            )
         )
+    return played
 
 
 def weekly(told: History, settings: TenantSettings, weeks: int) -> list[Windows]:

@@ -14,7 +14,7 @@ import json
 import random
 from pathlib import Path
 
-from ranx import Qrels, Run, evaluate
+from ranx import Qrels, Run, evaluate  # type: ignore[import-not-found]
 
 MEASURES = {"ndcg": "ndcg@10", "recall": "recall@10", "map": "map@10", "hit_rate": "hit_rate@10"}
 CASES_PER_SHAPE = 6
