@@ -198,8 +198,8 @@ def means(lines: Sequence[Line]) -> dict[str, dict[str, float | None]]:
 
 def geometric(pairs: Iterable[tuple[float, float | None]]) -> float | None:
     """Geometric mean of first over second; None where nothing can be compared."""
-    logs = [math.log(ours / theirs) for ours, theirs in pairs if ours and theirs]
-    return math.exp(sum(logs) / len(logs)) if logs else None
+    ratios = [ours / theirs for ours, theirs in pairs if theirs]
+    return math.prod(ratios) ** (1 / len(ratios)) if ratios else None
 
 
 def table(lines: Sequence[Line]) -> list[str]:

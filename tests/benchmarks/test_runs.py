@@ -91,6 +91,11 @@ class TestPeers:
         )
         assert told["means"]["any"]["best of ten"] == pytest.approx(line["engine"] / 0.497)
 
+    def test_let_no_line_drop_out_of_the_mean_by_scoring_nothing(self) -> None:
+        assert peers.geometric([(0.2, 0.1), (0.4, 0.8), (0.3, None)]) == pytest.approx(1.0)
+        assert peers.geometric([(0.2, 0.1), (0.0, 0.8)]) == 0
+        assert peers.geometric([(0.2, None)]) is None
+
     def test_score_as_the_peers_are_scored(self) -> None:
         """DCG of the first ten over the best possible one; who has no list scores 0."""
         made = shown([4, 5, 6], [7])
