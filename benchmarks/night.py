@@ -21,9 +21,8 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from rich.console import Console
 from rich.table import Table
-from scipy.sparse import csr_matrix
 
-from factory.evidence import as_of
+from factory.evidence import taste
 from factory.history import from_tables
 from jobs.data import read_data
 from jobs.demo import LAST_DAY, NIGHTS, write_demo
@@ -77,7 +76,7 @@ def floor(stores: Stores, config: Config, name: TenantId) -> float:
     told = from_tables(
         data.customers, data.products, data.interactions, config.template, zone("UTC"), LAST_DAY
     )
-    weights = csr_matrix(as_of(told, day_number(LAST_DAY), 7, 60).taste)
+    weights = taste(told, day_number(LAST_DAY), 60)
     rows = np.flatnonzero(np.diff(weights.indptr))
     begin = time.perf_counter()
     model = AlternatingLeastSquares(factors=32, iterations=15, random_state=0, num_threads=1)

@@ -185,7 +185,7 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     draws = rng.poisson(1, (RESAMPLES, challenger.customers)).astype(np.float32)
-    pairs = challenger.pairs / challenger.customers * np.maximum(draws.sum(1), 1)
+    pairs = np.maximum(draws @ challenger.pair_counts, 1)
     rmse = np.sqrt(draws @ challenger.squared_errors / pairs) - np.sqrt(
         draws @ incumbent.squared_errors / pairs
     )

@@ -59,6 +59,7 @@ def judge(
         labels,
         before,
         judged_customers(known, seed),
+        windows.days,
         new_only=new_only,
     )
 
@@ -77,6 +78,7 @@ def measure(
     labels: csr_matrix,
     before: csr_matrix,
     customers: NDArray[np.int64],
+    days: int,
     *,
     new_only: bool = False,
 ) -> list[Judgement]:
@@ -85,6 +87,7 @@ def measure(
     Args:
         labels, before: (C, P) ones of the judge window, and of the window before it: its shares
             of buyers are the popularity that ``skill`` is measured against.
+        days: length of the judge window.
     """
     tallies = [
         _Tally(scene.moment.evidence, sellable, before, new_only=new_only) for scene in scenes
@@ -96,8 +99,19 @@ def measure(
             horizon = scene.moment.evidence.horizon
             if horizon not in shared:
                 shared[horizon] = scene.moment.affinities.of(rows)
-            tally.add(rows, probabilities(scene, blend, rows, shared[horizon])[:, sellable], bought)
+            p = probabilities(scene, blend, rows, shared[horizon])[:, sellable]
+            tally.add(rows, over(p, horizon, days), bought)
     return [tally.judgement() for tally in tallies]
+
+
+def over(p: NDArray[np.float32], horizon: int, days: int) -> NDArray[np.float32]:
+    """Probabilities of buying within ``horizon`` days -> within ``days``, at the same daily rate.
+
+    ``1 - (1 - p)^(days / horizon)``: a model made for other windows is compared fairly.
+    """
+    if days == horizon:
+        return p
+    return np.asarray(-np.expm1(np.log1p(-np.minimum(p, 1 - 1e-7)) * np.float32(days / horizon)))
 
 
 class _Tally:
@@ -121,7 +135,7 @@ class _Tally:
         self._popularity = share[sellable]
         self._squares: list[NDArray[np.float64]] = []
         self._any, self._new = Hits(), Hits()
-        self._pairs = 0
+        self._pairs: list[NDArray[np.float64]] = []
         self._absolute = self._popular_squares = 0.0
         self._bins = np.zeros((3, len(BIN_EDGES) - 1))
         self._listed = np.zeros(self._products, bool)
@@ -159,14 +173,14 @@ class _Tally:
         column: NDArray[np.int64],
     ) -> None:
         """Errors and reliability; pairs left out count nowhere."""
-        counted = p.size
+        counted = np.full(len(p), float(self._products))
         popular_squares = len(p) * float(self._popularity @ self._popularity)
         if self._new_only:
             p, bought = p.copy(), bought.copy()
             p[at, column] = bought[at, column] = 0
-            counted -= len(at)
+            counted -= np.bincount(at, minlength=len(p))
             popular_squares -= float(np.square(self._popularity[column]).sum())
-        self._pairs += counted
+        self._pairs.append(counted)
         yes = cells_of(bought > 0)
         # (y - p)² = p² + y (1 - 2p), and |y - p| = p + y (1 - 2p): one pass over all pairs.
         gain = 1 - 2 * p[yes].astype(np.float64)
@@ -180,7 +194,7 @@ class _Tally:
         size = len(BIN_EDGES) - 1
         for row, (whole, weight) in enumerate(
             (
-                (float(counted), None),
+                (float(counted.sum()), None),
                 (expected, p[likely]),
                 (float(len(yes[0])), bought[likely]),
             )
@@ -192,15 +206,16 @@ class _Tally:
     def judgement(self) -> Judgement:
         squares = np.concatenate(self._squares) if self._squares else np.zeros(0)
         tops = np.concatenate(self._tops) if self._tops else np.zeros(0, np.int32)
-        pairs = max(self._pairs, 1)
-        counts, predicted, observed = self._bins
-        filled = np.maximum(counts, 1)
+        counts = np.concatenate(self._pairs) if self._pairs else np.zeros(0)
+        pairs = max(int(counts.sum()), 1)
+        binned, predicted, observed = self._bins
+        filled = np.maximum(binned, 1)
         mse = squares.sum() / pairs
         hits, relevant = self._any.joined()
         ndcgs = metrics.ndcg(hits, relevant)
         return Judgement(
             customers=len(squares),
-            pairs=self._pairs,
+            pairs=int(counts.sum()),
             bought=int(observed.sum()),
             rmse=float(np.sqrt(mse)),
             mae=self._absolute / pairs,
@@ -217,8 +232,9 @@ class _Tally:
             calibration=float(np.abs(observed - predicted).sum() / pairs),
             reliability=tuple(
                 (int(n), float(p / f), float(o / f))
-                for n, p, o, f in zip(counts, predicted, observed, filled, strict=True)
+                for n, p, o, f in zip(binned, predicted, observed, filled, strict=True)
             ),
             squared_errors=squares,
+            pair_counts=counts,
             ndcgs=ndcgs,
         )

@@ -15,7 +15,7 @@ from factory.judge import judged_customers, measure
 from factory.train import view
 from schema.dates import day_number
 from schema.errors import Problem
-from schema.names import Outcome
+from schema.names import Bought, Outcome
 from schema.records import History, Model, NightReport, Realised
 from schema.settings import RealisedSettings
 
@@ -40,6 +40,7 @@ class Due:
         made: the night it was made for: its probabilities know what occurred before.
         starts, ends: the days it is held against, [starts, ends), as many as its horizon.
         passed: older editions that are due as well, and stay unscored.
+        new_only: lookups left out what was bought before, and so did the gate.
     """
 
     edition: int
@@ -48,6 +49,7 @@ class Due:
     starts: date
     ends: date
     passed: int = 0
+    new_only: bool = False
 
 
 def due(
@@ -97,7 +99,9 @@ def _still_served(
 def _due(report: NightReport, starts: date, passed: int) -> Due:
     assert report.model is not None
     ends = starts + timedelta(days=_horizon(report) or 0)
-    return Due(_edition(report), report.model, report.night, starts, ends, passed)
+    shown = report.figures.get("bought_before") or {}
+    new_only = shown.get("decided") == Bought.EXCLUDE
+    return Due(_edition(report), report.model, report.night, starts, ends, passed, new_only)
 
 
 def awaited(published: Sequence[NightReport], tonight: date) -> set[int]:
@@ -176,7 +180,16 @@ def realise(
     labels = bought_between(history, starts, ends)
     before = bought_between(history, made - model.horizon_days, made)
     customers = judged_customers(scene.moment.evidence.known, seed)
-    [judged] = measure([scene], [model.blend], history.sellable, labels, before, customers)
+    [judged] = measure(
+        [scene],
+        [model.blend],
+        history.sellable,
+        labels,
+        before,
+        customers,
+        ends - starts,
+        new_only=due.new_only,
+    )
     figures = _kept(judged.figures())
     if listed is not None:
         figures |= of_lists(listed[customers], labels[customers], history.sellable)

@@ -35,7 +35,7 @@ def best(scores: NDArray[np.float32], count: int) -> Keys:
     Cost: a partial sort of the scores; keys only for what may be among the best.
     """
     width = scores.shape[1]
-    if count >= width:
+    if not 0 < count < width:
         return merged(sort_keys(scores, np.arange(width)), count)
     least = np.partition(scores, width - count, axis=1)[:, width - count]
     rows, products = cells_of(scores >= np.maximum(least, np.finfo(np.float32).tiny)[:, None])
@@ -64,7 +64,7 @@ def best_pairs(
 def merged(keys: Keys, count: int) -> Keys:
     """(C, count) the highest keys of each row, best first, padded with 0."""
     width = keys.shape[1]
-    if 4 * count < width:
+    if 0 < 4 * count < width:
         keys = np.partition(keys, width - count, axis=1)[:, width - count :]
     ordered = np.sort(keys, axis=1)[:, ::-1][:, :count]
     return np.pad(ordered, ((0, 0), (0, count - ordered.shape[1])))

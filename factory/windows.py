@@ -20,7 +20,11 @@ _DAYS = 2**20
 
 
 def choose(
-    history: History, tonight: int, windows: WindowSettings, blend: BlendSettings
+    history: History,
+    tonight: int,
+    windows: WindowSettings,
+    blend: BlendSettings,
+    kept: int | None = None,
 ) -> Windows | None:
     """Take the shortest window that holds enough purchases, and about one visit of a customer.
 
@@ -29,6 +33,8 @@ def choose(
 
     Args:
         tonight: day number T; the judge window ends just before it.
+        kept: length that the incumbent was trained for: stays as long as it holds enough, so that
+            models of neighbouring nights speak of the same days.
 
     Returns:
         None where no length up to ``max_share`` of the history holds ``min_pairs`` bought pairs
@@ -46,6 +52,7 @@ def choose(
         return None
     wanted = max(FORTNIGHT, ABOUT * days_between_visits(history, tonight))
     days = next((days for days in enough if days >= wanted), enough[-1])
+    days = kept if kept in enough else days
     return Windows(days, tonight, _teach(tonight - days, days, span, blend.teach_windows))
 
 

@@ -22,7 +22,7 @@ from jobs.realised import look_back
 from schema.config import Config
 from schema.dates import day_date, day_number
 from schema.errors import FactoryError, Problem, Refused, during
-from schema.names import Mode, Outcome, Stage, TenantId
+from schema.names import Bought, Mode, Outcome, Stage, TenantId
 from schema.records import (
     Conclusion,
     History,
@@ -128,12 +128,17 @@ def _work(
     with watch.during(Stage.VALIDATE):
         data = read_data(stores, tenant, night)
         history = _history(data, tenant, settings, night)
-        windows = choose(history, day_number(night), settings.windows, settings.blend)
-        bought = bought_before(history, windows, settings.lists.bought_before)
         incumbent = _incumbent(stores, tenant)
+        kept_days = incumbent[1].horizon_days if incumbent else None
+        windows = choose(
+            history, day_number(night), settings.windows, settings.blend, kept=kept_days
+        )
+        bought = bought_before(history, windows, settings.lists.bought_before)
     with watch.during(Stage.REALISED):
         point, realised = look_back(stores, tenant, settings, night, lambda: history)
-    decided = _decide(watch, tenant.mode, settings, history, windows, data, night, incumbent)
+    decided = _decide(
+        watch, tenant.mode, settings, history, windows, data, night, incumbent, bought.decided
+    )
     with watch.during(Stage.GATE):
         kept = _keep(stores, tenant, decided)
     with watch.during(Stage.RANK):
@@ -220,6 +225,7 @@ def _decide(
     data: Data,
     night: date,
     incumbent: tuple[int, Model] | None,
+    bought: Bought,
 ) -> _Decided:
     number, model = incumbent or (None, None)
     if model is not None and not trains(mode):
@@ -247,7 +253,13 @@ def _decide(
         )
         return _Decided(Verdict(Outcome.REJECTED, why), model, number, challenger)
     with watch.during(Stage.JUDGE):
-        challenged, judged = judge((challenger, model), history, windows, seed=settings.seed)
+        challenged, judged = judge(
+            (challenger, model),
+            history,
+            windows,
+            seed=settings.seed,
+            new_only=bought is Bought.EXCLUDE,
+        )
     with watch.during(Stage.GATE):
         verdict = decide(challenged, judged, settings.gate, seed=settings.seed)
     return _Decided(verdict, model, number, challenger, challenged, judged)
@@ -294,9 +306,16 @@ def _new(number: int, model: Model, verdict: Verdict) -> NewModel:
 
 
 def _incumbent(stores: Stores, tenant: Tenant) -> tuple[int, Model] | None:
+    """The model in force; none before the first night, or where another version made it."""
     if tenant.model is None:
         return None
-    return tenant.model, stores.models.load(tenant.uid, tenant.model)
+    try:
+        return tenant.model, stores.models.load(tenant.uid, tenant.model)
+    except Problem as problem:
+        if problem.code != "MODEL_VERSION":
+            raise
+        log.warning("%s: %s; it starts again from the baseline", tenant.tenant, problem.what)
+        return None
 
 
 def _idle(stores: Stores, tenant: Tenant, settings: TenantSettings, night: date) -> Conclusion:

@@ -159,8 +159,8 @@ class Judgement:
         top_share: share of customers who have the most frequent first product.
         calibration: mean |observed - predicted| share over ten bins, weighted by pairs.
         reliability: per bin (pairs, mean predicted, observed share).
-        squared_errors, ndcgs: (C,) by customer, for the paired bootstrap; ndcgs is NaN where a
-            customer bought nothing.
+        squared_errors, pair_counts, ndcgs: (C,) by customer, for the paired bootstrap; ndcgs is
+            NaN where a customer bought nothing.
     """
 
     customers: int
@@ -179,11 +179,12 @@ class Judgement:
     calibration: float
     reliability: tuple[tuple[int, float, float], ...]
     squared_errors: "Doubles"
+    pair_counts: "Doubles"
     ndcgs: "Doubles"
 
     def figures(self) -> dict[str, Any]:
         """The numbers without the per-customer arrays, ready for JSON; None for one that is none."""
-        arrays = {"squared_errors", "ndcgs"}
+        arrays = {"squared_errors", "pair_counts", "ndcgs"}
         return {
             name: _number_or_none(getattr(self, name))
             for name in self.__slots__

@@ -11,6 +11,15 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from schema.errors import Refused
 from schema.names import Event
 
+Feature = Literal[
+    "als", "neighbours", "similar", "category", "segment",
+    "share", "recent_share", "season_share", "newcomers", "season_newcomers", "sales", "unsold",
+    "on_sale", "category_share", "category_recent_share",
+    "visits", "recent_visits", "silence", "variety", "basket", "discoveries", "visit_due",
+    "times", "age", "decayed_short", "decayed_middle", "decayed_long", "due",
+]  # fmt: skip
+"""What the blend goes by (factory/blend.py)."""
+
 
 class _Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     pass
@@ -56,7 +65,7 @@ class BlendSettings(_Settings):
     """Not-bought pairs drawn for teaching, a window; weighted back to their full number."""
     ridge: float = Field(20.0, gt=0)
     """Pull towards the template's coefficients, in pseudo-observations."""
-    without: tuple[str, ...] = ()
+    without: tuple[Feature, ...] = ()
     """Features the tenant is better off without."""
 
 

@@ -3,10 +3,12 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from schema.errors import Problem
 from schema.records import Blend, Ids, Model
@@ -15,6 +17,9 @@ from storage import durable
 from storage.durable import Disk
 
 FACTORS, EARLY, REST = "factors.npy", "early_factors.npy", "model.json"
+
+FORMAT = 2
+"""Grows when older models can no longer be scored as they were judged: other features, say."""
 
 
 class Models:
@@ -26,6 +31,7 @@ class Models:
     def seal(self, uid: str, taken: int, model: Model, in_use: Callable[[int], bool]) -> int:
         """Keep a model under the first free number after ``taken``; never changes again."""
         rest = {
+            "format": FORMAT,
             "kind": model.kind,
             "products": model.products.names,
             "blend": {"repeat": model.blend.repeat, "fresh": model.blend.fresh},
@@ -64,13 +70,19 @@ class Models:
                 code="TENANT_MISMATCH",
             )
         rest = orjson.loads((folder / REST).read_bytes())
+        if rest.get("format") != FORMAT:
+            raise Problem(
+                f"model {number} was made by another version, and cannot be used by this one",
+                "let the next night train a new one",
+                code="MODEL_VERSION",
+            )
         return Model(
             kind=rest["kind"],
             products=Ids(rest["products"]),
             factors=_array(folder / FACTORS),
             early_factors=_array(folder / EARLY),
             blend=Blend(**rest["blend"]),
-            settings=TenantSettings.model_validate(rest["settings"]),
+            settings=TenantSettings.model_validate(_known(rest["settings"], TenantSettings)),
             horizon_days=rest["horizon_days"],
             taught_from=rest["taught_from"],
             trained_through=rest["trained_through"],
@@ -97,6 +109,17 @@ class Models:
 
     def _folder(self, uid: str, number: int) -> Path:
         return self._root / uid / "models" / f"v{number:06d}"
+
+
+def _known(told: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """What was kept, without settings that have been given up since."""
+    kept = {}
+    for name, field in model.model_fields.items():
+        if name in told:
+            group = field.annotation
+            nested = isinstance(group, type) and issubclass(group, BaseModel)
+            kept[name] = _known(told[name], group) if nested else told[name]
+    return kept
 
 
 def _array(path: Path) -> NDArray[np.float32]:

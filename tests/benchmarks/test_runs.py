@@ -1,0 +1,222 @@
+"""Every benchmark still runs, on tenants so small that it takes no time; and says what it means."""
+
+import json
+import math
+import sys
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks import cases, night, peers, readme, replay, template
+from jobs.demo import LAST_DAY, DemoTenant
+from jobs.evaluate import read_folder
+from schema.config import read_config
+from schema.dates import midnight
+from schema.names import TenantId
+from schema.records import ENTRY, Lists, Product
+from tenants.order import zone
+from tests.world import NOW, tables, write_files
+
+CUT = date(2026, 3, 18)
+ENOUGH = 150
+"""Customers that buy the 200 pairs a week which the shipped template asks for."""
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Path:
+    """Two tenants with the same customer ids, in the universal form."""
+    for name in ("acme", "beta"):
+        write_files(tmp_path / "tenants" / name, tables(name, customers=ENOUGH))
+    return tmp_path / "tenants"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """Two cases as the shared tool writes them; one bears the name of a case in the table."""
+    for name, tenant in (("cj_m2", "acme"), ("unheard", "beta")):
+        folder = tmp_path / "cases" / name
+        folder.mkdir(parents=True)
+        told = tables(tenant, customers=ENOUGH)
+        earlier = pc.less(told["interactions"]["occurred_at"], midnight(CUT, zone("UTC")))
+        later = told["interactions"].filter(pc.invert(earlier))
+        pq.write_table(told["interactions"].filter(earlier), folder / "history.parquet")
+        pq.write_table(later.select(["customer_id", "product_id"]), folder / "truth.parquet")
+        pq.write_table(told["products"], folder / "products.parquet")
+        about = {"name": name, "cut": f"{CUT} 00:00:00+00:00"}
+        (folder / "case.json").write_text(json.dumps(about))
+    return tmp_path / "cases"
+
+
+def shown(*lists: list[int], times: int = 0) -> Lists:
+    entries = np.zeros((len(lists), 12), np.dtype(list(ENTRY)))
+    entries["product"] = -1
+    for row, numbers in enumerate(lists):
+        entries["product"][row, : len(numbers)] = numbers
+    entries["times"][:, 0] = times
+    products = tuple(Product(f"P{n}", None, None, None, "sellable") for n in range(20))
+    return Lists(tuple(f"C{n}" for n in range(len(lists))), entries, entries[0], products)
+
+
+class TestPeers:
+    def test_the_ten_are_all_columns_but_the_prototype(self) -> None:
+        assert len(peers.TEN) == 10
+        assert "prototype" not in peers.TEN
+        assert len(peers.PEERS) == 18
+
+    def test_prints_a_line_for_each_case_and_task_and_the_means(
+        self, made: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        peers.main(["--cases", str(made), "--without", "als"])
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 2 + 4 + 3
+        assert "without als" in lines[0]
+        known, unheard = lines[2], lines[3]
+        assert "| cj_m2 · any |" in known
+        assert "| TIFU-KNN tuned | 0.497 | 0.499 |" in known
+        assert "| – | – | – |" in unheard
+
+    def test_prints_the_same_as_json(self, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        peers.main(["--cases", str(made), "--json"])
+        told = json.loads(capsys.readouterr().out)
+        line = told["lines"][0]
+        assert (line["peer"], line["peer_ndcg"], line["best"]) == (
+            "TIFU-KNN tuned",
+            0.497,
+            "prototype",
+        )
+        assert told["means"]["any"]["best of ten"] == pytest.approx(line["engine"] / 0.497)
+
+    def test_let_no_line_drop_out_of_the_mean_by_scoring_nothing(self) -> None:
+        assert peers.geometric([(0.2, 0.1), (0.4, 0.8), (0.3, None)]) == pytest.approx(1.0)
+        assert peers.geometric([(0.2, 0.1), (0.0, 0.8)]) == 0
+        assert peers.geometric([(0.2, None)]) is None
+
+    def test_score_as_the_peers_are_scored(self) -> None:
+        """DCG of the first ten over the best possible one; who has no list scores 0."""
+        made = shown([4, 5, 6], [7])
+        truth = {"C0": {"P5", "P9"}, "C1": {"P7"}, "C9": {"P1"}}
+        first = (1 / math.log2(3)) / (1 + 1 / math.log2(3))
+        assert peers.ndcg_at_10(made, truth, "any") == pytest.approx((first + 1 + 0) / 3)
+
+    def test_skip_what_was_bought_before_where_only_new_products_count(self) -> None:
+        made = shown([4, 5], times=3)
+        assert peers.ndcg_at_10(made, {"C0": {"P5"}}, "new") == 1
+        assert peers.ndcg_at_10(made, {"C0": {"P5"}}, "any") < 1
+
+    def test_say_what_to_do_where_the_shared_folder_is_absent(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(cases, "SHARED", tmp_path)
+        with pytest.raises(SystemExit) as stopped:
+            peers.main([])
+        assert stopped.value.code == 2
+        assert "put the shared folder beside the project" in capsys.readouterr().err
+
+    def test_refuse_to_leave_out_what_the_engine_does_not_have(
+        self, made: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            peers.main(["--cases", str(made), "--without", "magic", "--json"])
+        assert capsys.readouterr().err
+
+    def test_cut_a_case_at_the_next_midnight(self, made: Path) -> None:
+        """A night's history is whole days: nothing that a peer may see is withheld."""
+        about = {"name": "cj_m2", "cut": f"{CUT} 03:34:45+00:00"}
+        (made / "cj_m2" / "case.json").write_text(json.dumps(about))
+        settings = read_config().template
+        late = cases.read_case(made / "cj_m2", settings)
+        assert late.tonight == cases.read_case(made / "unheard", settings).tonight + 1
+        assert all(late.new[customer] <= late.bought[customer] for customer in late.new)
+
+
+class TestReplay:
+    def test_prints_a_line_a_tenant_the_mean_and_the_comparison(
+        self, tenants: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        replay.main([str(tenants), "--weeks", "2", "--processes", "1"])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[1] for line in lines[2:5]] == ["acme", "beta", "**mean**"]
+        assert "gate against always" in lines[-2]
+        assert "gate against never" in lines[-1]
+
+    def test_judges_each_night_on_a_window_of_the_history_that_follows_it(
+        self, tenants: Path
+    ) -> None:
+        settings = read_config().template
+        told = read_folder(tenants / "acme", settings, NOW)
+        nights = replay.weekly(told, settings, 3)
+        assert len(nights) == 3
+        assert {b.tonight - a.tonight for a, b in pairwise(nights)} == {7}
+        for windows in nights:
+            known = replay.until(told, windows.tonight)
+            assert known.day.max() < windows.tonight
+            assert windows.tonight + windows.days <= told.day.max() + 1
+
+    def test_lets_the_gate_hold_one_of_the_two_other_policies_models_on_the_first_night(
+        self, tenants: Path
+    ) -> None:
+        first = replay.replayed(tenants / "acme", read_config().template, 1)[0]
+        held = "always" if first.outcome == "promoted" else "never"
+        assert first.rmse["gate"] == first.rmse[held]
+        assert first.rmse["always"] != first.rmse["never"]
+
+    def test_weighs_every_tenant_alike_and_puts_the_mean_inside_the_interval(self) -> None:
+        nights = [
+            replay.Played(name, "2026-01-01", 7, "promoted", {}, {})
+            for name in ("a", "a", "a", "b")
+        ]
+        mean, low, high = replay.interval(nights, [1.0, 2.0, 3.0, 0.0])
+        assert mean == pytest.approx(1.0)
+        assert low < mean < high
+        assert replay.interval(nights, [0.5] * 4) == (0.5, 0.5, 0.5)
+
+    def test_says_so_where_no_history_is_long_enough(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_files(tmp_path / "tiny", tables("acme", customers=2, last=date(2026, 1, 9)))
+        with pytest.raises(SystemExit) as stopped:
+            replay.main([str(tmp_path / "tiny"), "--processes", "1"])
+        assert stopped.value.code == 2
+        assert "long enough" in capsys.readouterr().err
+
+
+class TestTheOthers:
+    def test_night_measures_a_night_against_the_bare_library(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        folder = tmp_path / "small"
+        write_files(folder, tables("acme", customers=ENOUGH, first=date(2017, 9, 1), last=LAST_DAY))
+        small = DemoTenant(TenantId("small"), "Small", folder)
+        monkeypatch.setattr(night, "write_demo", lambda *_: [small])
+        monkeypatch.setattr(sys, "argv", ["night", "--tenant", "small", "--runs", "1"])
+        night.main()
+        assert "whole night" in capsys.readouterr().out
+
+    def test_template_prints_the_median_of_each_coefficient(
+        self, tenants: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["template", str(tenants)])
+        template.main()
+        out = capsys.readouterr().out
+        assert "Medians over 2 tenants" in out
+        assert "intercept" in out
+
+    def test_readme_writes_the_table_it_would_check(
+        self, tenants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = tmp_path / "README.md"
+        page.write_text("before\n<!-- evaluate -->\n<!-- /evaluate -->\nafter\n")
+        monkeypatch.setattr(readme, "README", page)
+        monkeypatch.setattr(sys, "argv", ["readme", str(tenants)])
+        readme.main()
+        written = page.read_text()
+        assert "| acme |" in written
+        assert readme.differs(readme.BLOCK.search(written), written) is None
