@@ -312,7 +312,7 @@ def _incumbent(stores: Stores, tenant: Tenant) -> tuple[int, Model] | None:
     try:
         return tenant.model, stores.models.load(tenant.uid, tenant.model)
     except Problem as problem:
-        if problem.code != "MODEL_VERSION":
+        if problem.code != "MODEL_VERSION" or not trains(tenant.mode):
             raise
         log.warning("%s: %s; it starts again from the baseline", tenant.tenant, problem.what)
         return None

@@ -118,7 +118,7 @@ def _known(told: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
         if name in told:
             group = field.annotation
             nested = isinstance(group, type) and issubclass(group, BaseModel)
-            kept[name] = _known(told[name], group) if nested else told[name]
+            kept[name] = _known(told[name], group) if nested else told[name]  # type: ignore[arg-type]
     return kept
 
 
