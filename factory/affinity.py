@@ -1,8 +1,8 @@
 """What other customers' purchases and a product's group say about a pair: for every pair of its own.
 
-Three views beside the ALS score, cheap enough for every customer and product: what alike customers
-buy lately (``neighbours``), what is bought together with what the customer has (``similar``), and
-what groups the customer keeps to (``category``), or customers of the same kind buy (``segment``).
+Beside the ALS score, and cheap enough for every customer and product: what alike customers buy
+lately (``neighbours``), what groups the customer keeps to (``category``), and what customers of the
+same kind buy (``segment``).
 """
 
 from collections.abc import Mapping
@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
 from factory.evidence import LONG, MIDDLE, Evidence
+from factory.top import cells_of
 
 _Doubles = NDArray[np.float64]
 _Floats = NDArray[np.float32]
 
-AFFINITY = ("neighbours", "similar", "category", "segment")
+AFFINITY = ("neighbours", "category", "segment")
 
-MOST_NEIGHBOURS = 1_000
+MOST_COMPARED = 1_000
 """Customers that the others are compared with: those who bought most of late."""
 
-MOST_SIMILAR = 2_000
-"""Products compared with each other: those with most buyers. Bounds the table at 16 MB."""
+NEAREST = 100
+"""Of them, those most alike count."""
 
 _ASYMMETRY, _SHARPENING = 0.75, 4
 """UP-CF: how far a neighbour's size counts, and how far the nearest outweigh the others."""
@@ -36,16 +37,12 @@ class Affinities:
         bought = evidence.by_pair(np.ones(len(evidence.times)))
         lately = evidence.by_pair(evidence.decayed[MIDDLE])
         self._neighbours = _Neighbours(bought, lately)
-        self._similar = _Similar(lately, evidence.buyers)
         self._category = _Groups(evidence)
         self._segment = _segments(evidence, bought)
 
     def of(self, customers: NDArray[np.integer]) -> Mapping[str, _Floats]:
         """(len(customers), P) float32 by name of AFFINITY; none for what the tenant has no data."""
-        found = {
-            "neighbours": self._neighbours.of(customers),
-            "similar": self._similar.of(customers),
-        }
+        found = {"neighbours": self._neighbours.of(customers)}
         if self._evidence.category.max(initial=-1) >= 0:
             found["category"] = self._category.of(customers)
         if len(self._segment):
@@ -56,7 +53,8 @@ class Affinities:
 class _Neighbours:
     """What alike customers buy lately: log of the mean of their decayed shares, by likeness.
 
-    Likeness is the asymmetric cosine of what was ever bought, to the power of 4.
+    Likeness is the asymmetric cosine of what was ever bought, to the power of 4; the nearest
+    customers count, the others hardly would.
 
     Source: Faggioli, Polato, Aiolli, "Recency Aware Collaborative Filtering for Next Basket
         Recommendation" (UP-CF@r), UMAP 2020; decay instead of the last r baskets.
@@ -64,7 +62,7 @@ class _Neighbours:
 
     def __init__(self, bought: csr_matrix, lately: csr_matrix) -> None:
         weight = _sums(lately, 1)
-        chosen = np.argsort(-weight, kind="stable")[:MOST_NEIGHBOURS]
+        chosen = np.argsort(-weight, kind="stable")[:MOST_COMPARED]
         self._place = np.full(len(weight), -1)
         self._place[chosen] = np.arange(len(chosen))
         size = _sums(bought, 1) + 1e-9
@@ -72,48 +70,24 @@ class _Neighbours:
         them = diags(size[chosen] ** (_ASYMMETRY - 1)) @ bought[chosen]
         self._them = np.ascontiguousarray(them.T.toarray(), np.float32)
         shares = diags(1 / (weight[chosen] + 0.5)) @ lately[chosen]
-        self._shares = shares.T.astype(np.float32).tocsr()
+        self._shares = shares.astype(np.float32).tocsr()
 
     def of(self, customers: NDArray[np.integer]) -> _Floats:
         likeness = np.asarray(self._bought[customers] @ self._them, np.float32)
         place = self._place[customers]
         likeness[np.flatnonzero(place >= 0), place[place >= 0]] = 0  # nobody is their own neighbour
-        for _ in range(_SHARPENING // 2):
-            np.square(likeness, out=likeness)
-        likeness /= likeness.sum(1, keepdims=True) + np.float32(1e-9)
-        shares: _Floats = (self._shares @ likeness.T).T
+        count = likeness.shape[1]
+        if count > NEAREST:
+            least = np.partition(likeness, count - NEAREST, axis=1)[:, count - NEAREST]
+            rows, them = cells_of((likeness >= least[:, None]) & (likeness > 0))
+        else:
+            rows, them = cells_of(likeness > 0)
+        weight = likeness[rows, them] ** _SHARPENING
+        weight /= (np.bincount(rows, weight, len(likeness)) + 1e-9)[rows]
+        near = csr_matrix((weight.astype(np.float32), (rows, them)), shape=likeness.shape)
+        shares: _Floats = (near @ self._shares).toarray()
         shares += np.float32(1e-4)
         return np.log(shares, out=shares)
-
-
-class _Similar:
-    """What goes with what the customer buys: log Σ_j decayed_uj cos(j, i).
-
-    The cosine is between the products' columns of decayed purchases; a product does not speak
-    for itself.
-
-    Source: Sarwar, Karypis, Konstan, Riedl, "Item-based Collaborative Filtering Recommendation
-        Algorithms", WWW 2001.
-    """
-
-    def __init__(self, lately: csr_matrix, buyers: _Doubles) -> None:
-        self._products = len(buyers)
-        self._top = np.sort(np.argsort(-buyers, kind="stable")[:MOST_SIMILAR])
-        self._lately = lately[:, self._top].tocsr()
-        self._cosine = (self._lately.T @ self._lately).toarray()
-        length = np.sqrt(np.diag(self._cosine))
-        self._cosine /= np.outer(length, length) + np.float32(1e-3)
-        np.fill_diagonal(self._cosine, 0)
-
-    def of(self, customers: NDArray[np.integer]) -> _Floats:
-        scores = np.asarray(self._lately[customers] @ self._cosine, np.float32)
-        scores += np.float32(0.02)
-        np.log(scores, out=scores)
-        if len(self._top) == self._products:
-            return scores
-        whole = np.full((len(customers), self._products), np.log(0.02), np.float32)
-        whole[:, self._top] = scores
-        return whole
 
 
 class _Groups:

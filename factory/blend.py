@@ -69,12 +69,17 @@ class Scene:
 
 
 def probabilities(
-    scene: Scene, blend: Blend, customers: NDArray[np.integer], affinities: _Values | None = None
+    scene: Scene,
+    blend: Blend,
+    customers: NDArray[np.integer],
+    affinities: _Values | None = None,
+    vectors: _Floats | None = None,
 ) -> _Floats:
     """Purchase probability of the given customers (row numbers) for every product.
 
     Args:
-        affinities: ``scene.moment.affinities.of(customers)``, where the caller has them already.
+        affinities, vectors: ``scene.moment.affinities.of(customers)``, ``scene.vectors(customers)``,
+            where the caller has them already.
 
     Returns:
         (len(customers), P) float32 within 0..1.
@@ -83,7 +88,8 @@ def probabilities(
     """
     if affinities is None:
         affinities = scene.moment.affinities.of(customers)
-    vectors = scene.vectors(customers)
+    if vectors is None:
+        vectors = scene.vectors(customers)
     ones = np.ones((len(vectors), 1), np.float32)
     activity = customer_bias(scene, blend)[customers][:, None]
     appeal = product_bias(scene, blend)[:, None]

@@ -105,9 +105,7 @@ def as_of(history: History, day: int, horizon: int) -> Evidence:
     customer, product, when = history.customer[past], history.product[past], history.day[past]
     recent, season = day - horizon, day - SEASON * horizon
 
-    new = np.ones(len(customer), bool)
-    new[1:] = (customer[1:] != customer[:-1]) | (product[1:] != product[:-1])
-    begin = np.flatnonzero(new)
+    begin = _starts_of_pairs(customer, product)
     end = np.append(begin[1:], len(customer))
     pair_customer, pair_product = customer[begin], product[begin]
     first, last = when[begin], when[end - 1] if len(begin) else when[:0]
@@ -149,14 +147,15 @@ def as_of(history: History, day: int, horizon: int) -> Evidence:
 def taste(history: History, day: int, half_life_days: float) -> csr_matrix:
     """(C, P) CSR float32: event weights before ``day``, each halved every half-life, summed."""
     past = history.day < day
+    customer, product = history.customer[past], history.product[past]
     value = history.weight[past] * fading(day - history.day[past], half_life_days)
-    matrix = csr_matrix(
-        (value.astype(np.float32), (history.customer[past], history.product[past])),
+    begin = _starts_of_pairs(customer, product)
+    starts = np.searchsorted(customer[begin], np.arange(len(history.customers) + 1))
+    sums = np.add.reduceat(value, begin) if len(begin) else value
+    return csr_matrix(
+        (sums.astype(np.float32), product[begin], starts.astype(np.int32)),
         shape=(len(history.customers), len(history.products)),
     )
-    matrix.sum_duplicates()
-    matrix.sort_indices()
-    return matrix
 
 
 def fading(ago: NDArray[np.integer], half_life_days: float) -> _Doubles:
@@ -184,6 +183,13 @@ def usual_interval(evidence: Evidence) -> _Doubles:
     """(m,) mean days between a pair's purchases; 0 where it was bought once."""
     gaps = np.maximum(evidence.times - 1, 1)
     return np.where(evidence.times > 1, (evidence.last - evidence.first) / gaps, 0.0)
+
+
+def _starts_of_pairs(customer: _Ints, product: _Ints) -> NDArray[np.int64]:
+    """Rows at which another pair begins, in rows sorted by pair."""
+    new = np.ones(len(customer), bool)
+    new[1:] = (customer[1:] != customer[:-1]) | (product[1:] != product[:-1])
+    return np.flatnonzero(new)
 
 
 def _visits(customer: _Ints, when: _Ints) -> tuple[_Ints, _Ints]:

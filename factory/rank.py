@@ -49,7 +49,8 @@ def rank(
     blocks = []
     lost = np.zeros(len(history.products), np.int64)
     for block in chunks(rows, len(history.products)):
-        p = probabilities(scene, model.blend, block)
+        vectors = scene.vectors(block)
+        p = probabilities(scene, model.blend, block, vectors=vectors)
         at, pairs = evidence.pairs_of(block)
         owned = at, evidence.product[pairs]
         if rules.reorders:
@@ -57,7 +58,7 @@ def rank(
         else:
             chosen = _chosen(np.where(rules.allowed, p, np.float32(0)), owned, settings)
         lost += missed(p, chosen, rules.allowed)
-        blocks.append(_entries(scene, model, block, chosen, favourites))
+        blocks.append(_entries(scene, model, block, vectors, chosen, favourites))
     width = rules.width(settings)
     return Lists(
         customers=tuple(history.customers.names[row] for row in rows),
@@ -100,6 +101,7 @@ def _entries(
     scene: Scene,
     model: Model,
     block: NDArray[np.integer],
+    vectors: NDArray[np.float32],
     chosen: Keys,
     favourites: NDArray[np.bool_],
 ) -> NDArray[np.void]:
@@ -116,7 +118,7 @@ def _entries(
     entries["times"][bought] = np.minimum(evidence.times[pair], 65_535)
     entries["days_ago"][bought] = np.minimum(evidence.day - evidence.last[pair], 65_535)
     entries["every_days"][bought] = np.minimum(np.rint(usual_interval(evidence)[pair]), 65_535)
-    seed = because(scene, model, block, np.where((product >= 0) & ~bought, product, -1))
+    seed = because(scene, model, block, vectors, np.where((product >= 0) & ~bought, product, -1))
     segment = np.broadcast_to(evidence.segment[block][:, None], product.shape)
     liked = (product >= 0) & favourites[segment + 1, np.maximum(product, 0)]
     entries["because"] = np.select([bought, seed >= 0, liked], [-1, seed, segment], -1)

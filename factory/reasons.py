@@ -22,7 +22,11 @@ _CELLS = 2_000_000
 
 
 def because(
-    scene: Scene, model: Model, block: NDArray[np.integer], listed: NDArray[np.int32]
+    scene: Scene,
+    model: Model,
+    block: NDArray[np.integer],
+    vectors: NDArray[np.float32],
+    listed: NDArray[np.int32],
 ) -> NDArray[np.int32]:
     """The bought product that contributes most to the ALS score of each listed product.
 
@@ -30,6 +34,7 @@ def because(
     taste, with ``A_u = YᵀY + λI + Σ_j (c_uj - 1) y_j y_jᵀ``; so each j has its share of it.
 
     Args:
+        vectors: (len(block), k) the customers, folded in.
         listed: (len(block), L) product numbers, -1 where no reason is asked.
 
     Returns:
@@ -43,7 +48,7 @@ def because(
     if not factors.shape[1] or weight <= 0:
         return found
     # Only where the whole score is a reason at all.
-    score = np.einsum("ck,clk->cl", scene.vectors(block), factors[np.maximum(listed, 0)])
+    score = np.einsum("ck,clk->cl", vectors, factors[np.maximum(listed, 0)])
     asked = (listed >= 0) & (weight * score >= LEAST_ODDS)
     evidence = scene.moment.evidence
     weights = confidence(scene.taste, settings)
@@ -56,13 +61,18 @@ def because(
         y = factors[seeds]
         more = np.sqrt(np.maximum(c - 1, 0))[:, :, None] * y
         matrix = shared + more.transpose(0, 2, 1) @ more
-        targets = factors[np.maximum(listed[group], 0)]
+        # Only as many places as the customer with most of them asks about.
+        most = int(asked[group].sum(1).max())
+        places = np.argsort(~asked[group], axis=1, kind="stable")[:, :most]
+        wanted = np.take_along_axis(asked[group], places, 1)
+        targets = factors[np.maximum(np.take_along_axis(listed[group], places, 1), 0)]
         solved = np.linalg.solve(matrix, targets.transpose(0, 2, 1))
         shares = (y @ solved) * c[:, :, None]
         shares[~(filled & owned[cells])] = -np.inf  # a product only looked at is no reason to name
         best = shares.argmax(1)
-        strong = asked[group] & (np.take_along_axis(shares, best[:, None, :], 1)[:, 0] > 0)
-        found[group] = np.where(strong, np.take_along_axis(seeds, best, 1), -1)
+        strong = wanted & (np.take_along_axis(shares, best[:, None, :], 1)[:, 0] > 0)
+        named = np.where(strong, np.take_along_axis(seeds, best, 1), -1)
+        found[group[:, None], places] = named
     return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -73,7 +73,8 @@ def opened(stores: Stores, tenant: Tenant, number: int | None) -> Iterator[Opene
     try:
         sellable = stores.datasets.sellable(tenant.uid)
         sold = edition if sellable is None else edition.as_sold(sellable)
-        yield Opened(tenant, sold, Shown(number, edition.model, at))
+        shown = Shown(number, edition.model, at, edition.segments, edition.bought)
+        yield Opened(tenant, sold, shown)
     finally:
         edition.lists.close()
 
@@ -98,7 +99,14 @@ def export(
 
     def write(place: Path) -> None:
         nonlocal customers, rows
-        facts = {"tenant": source.tenant.tenant, **asdict(source.shown)}
+        shown = source.shown
+        facts = {
+            "tenant": source.tenant.tenant,
+            "edition": shown.edition,
+            "model": shown.model,
+            "published_at": shown.published_at,
+            "bought": bought.value,
+        }
         named = COLUMNS.with_metadata({name: str(fact) for name, fact in facts.items()})
         with ENDINGS[path.suffix](str(place), named) as writer:
             for listed, batch in _batches(source, bought):

@@ -12,7 +12,7 @@ from schema.errors import Refused
 from schema.names import Event
 
 Feature = Literal[
-    "als", "neighbours", "similar", "category", "segment",
+    "als", "neighbours", "category", "segment",
     "share", "recent_share", "season_share", "newcomers", "season_newcomers", "sales", "unsold",
     "on_sale", "category_share", "category_recent_share",
     "visits", "recent_visits", "silence", "variety", "basket", "discoveries", "visit_due",
@@ -63,7 +63,7 @@ class BlendSettings(_Settings):
     """Customers whose pairs teach, a window."""
     sample: int = Field(20_000, ge=1_000)
     """Not-bought pairs drawn for teaching, a window; weighted back to their full number."""
-    ridge: float = Field(20.0, gt=0)
+    ridge: float = Field(40.0, gt=0)
     """Pull towards the template's coefficients, in pseudo-observations."""
     without: tuple[Feature, ...] = ()
     """Features the tenant is better off without."""

@@ -6,10 +6,11 @@ token of who published it.
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -208,7 +209,7 @@ class Editions:
             bought=Bought(str(manifest.get("bought", Bought.INCLUDE.value))),
             products=products,
             product_ids=frozenset(product.product_id for product in products),
-            segments=tuple(orjson.loads((folder / SEGMENTS).read_bytes())),
+            segments=_segments(folder, manifest),
             popular=tuple(reader.popular()),
             lists=reader,
         )
@@ -262,6 +263,12 @@ class Editions:
 
     def _folder(self, uid: str, number: int) -> Path:
         return self._tenant(uid) / "editions" / f"e{number:06d}"
+
+
+def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """An edition of version 0.1 has none, and no reason that would name one."""
+    listed = SEGMENTS in manifest["files"]
+    return tuple(orjson.loads((folder / SEGMENTS).read_bytes())) if listed else ()
 
 
 def _status(sellable: bool) -> str:

@@ -1,8 +1,10 @@
 """Small histories, written as a person would tell them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schema.records import History, Ids, Product
 
@@ -16,8 +18,16 @@ def history(
     *,
     unsellable: Sequence[int] = (),
     weights: Sequence[float] | None = None,
+    category: Sequence[int] = (),
+    segment: Sequence[int] = (),
 ) -> History:
-    """A history of purchases; days are any whole numbers."""
+    """A history of purchases; days are any whole numbers.
+
+    Args:
+        weights: of the rows in the order of customer, product and day; below 1 is interest.
+        category, segment: group of each product and each customer, -1 for none; without them
+            nobody is in any.
+    """
     told = sorted(set(rows))
     table = np.array(told, np.int32).reshape(-1, 3)
     sellable = np.ones(products, bool)
@@ -32,7 +42,31 @@ def history(
         day=table[:, 2],
         bought=weight >= 1,
         weight=weight,
+        categories=Ids(f"group {n}" for n in range(max(category, default=-1) + 1)),
+        category=np.array(category or [-1] * products, np.int32),
+        segments=Ids(f"segment {n}" for n in range(max(segment, default=-1) + 1)),
+        segment=np.array(segment or [-1] * customers, np.int32),
     )
+
+
+def kept(told: History, rows: NDArray[np.bool_], products: int | None = None) -> History:
+    """Only these rows happened; only the first ``products`` are in the catalogue."""
+    names = ("customer", "product", "day", "bought", "weight")
+    left = replace(told, **{name: getattr(told, name)[rows] for name in names})
+    if products is None:
+        return left
+    return replace(
+        left,
+        products=Ids(told.products.names[:products]),
+        sellable=told.sellable[:products],
+        category=told.category[:products],
+    )
+
+
+def retold(told: History, rows: Iterable[Bought], products: int | None = None) -> History:
+    """The same purchases and these; ``products`` widens the catalogue."""
+    known = zip(told.customer.tolist(), told.product.tolist(), told.day.tolist(), strict=True)
+    return history([*known, *rows], len(told.customers), products or len(told.products))
 
 
 def catalogue(of: History) -> list[Product]:

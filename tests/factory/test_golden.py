@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from factory import metrics
-from factory.hits import Hits
-from factory.top import sort_keys
+from factory.hits import PLACES, Hits, relevant
+from factory.top import best
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "golden" / "metrics.json").read_text()
@@ -27,13 +27,13 @@ EXACT = 1e-9
 
 
 def looked_at(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Hits and relevant products of a case, by the way a judge goes."""
-    keys = sort_keys(np.array([case["scores"]], np.float32))
-    keys[:, case["unlisted"]] = 0
+    """Hits and relevant products of a case, by the way a judge goes: 0 is not listed."""
+    scores = np.array([case["scores"]], np.float32) + 1
+    scores[:, case["unlisted"]] = 0
     bought = np.zeros((1, len(case["scores"])), np.float32)
     bought[:, case["bought"]] = 1
     hits = Hits()
-    hits.add(keys, bought)
+    hits.add(best(scores, PLACES), bought, relevant(scores, bought))
     return hits.joined()
 
 

@@ -91,11 +91,20 @@ class TestAnExport:
     def test_has_the_columns_it_promises_and_says_whose_it_is(self, world: World) -> None:
         schema = pq.read_schema(exported(world))
         assert schema.equals(COLUMNS)
-        assert {name: schema.metadata[name] for name in (b"tenant", b"edition", b"model")} == {
+        assert schema.metadata == {
             b"tenant": b"acme",
             b"edition": b"1",
             b"model": b"2",
+            b"published_at": b"2026-04-01 00:05:00+00:00",
+            b"bought": b"include",
         }
+
+    @pytest.mark.parametrize("bought", list(Bought))
+    def test_says_what_was_done_with_products_bought_before(
+        self, bought: Bought, world: World
+    ) -> None:
+        schema = pq.read_schema(exported(world, ACME, bought))
+        assert schema.metadata[b"bought"] == bought.value.encode()
 
     def test_in_csv_holds_the_same(self, world: World) -> None:
         with exported(world, file="lists.csv").open(newline="") as file:

@@ -21,13 +21,10 @@ from schema.names import Mode, Outcome
 from schema.records import Verdict
 from schema.tables import TABLES
 from tests.serving.morning import Night, one_night
-from tests.world import ACME, BETA, World, tables, write_files
+from tests.world import ACME, BETA, TEMPLATE, World, tables, write_files
 
 SMALL = {
-    "RECFACTORY_TEMPLATE__WINDOWS__MIN_PAIRS": "40",
-    "RECFACTORY_TEMPLATE__ALS__FACTORS": "8",
-    "RECFACTORY_TEMPLATE__ALS__REGULARIZATION": "1",
-    "RECFACTORY_TEMPLATE__BLEND__SAMPLE": "5000",
+    "RECFACTORY_TEMPLATE": TEMPLATE.model_dump_json(),
     "RECFACTORY_NIGHTLY__EXECUTOR": "in-process",
 }
 """The tenants of these tests are small."""

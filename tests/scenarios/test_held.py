@@ -111,7 +111,8 @@ class TestDiscarding:
         discard(world)
         after = contents(folder_of(world, ACME))
         assert {path for path in before if path not in after} == {
-            f"models/v000003/{name}" for name in ("MANIFEST.json", "factors.npy", "model.json")
+            f"models/v000003/{name}"
+            for name in ("MANIFEST.json", "early_factors.npy", "factors.npy", "model.json")
         }
         assert {path: after[path] for path in after} == {path: before[path] for path in after}
 

@@ -189,7 +189,38 @@ class TestGate:
         assert windows is not None
         for number, name in ((2, "challenger"), (1, "incumbent")):
             stored = world.stores.models.load(tenant.uid, number)
-            assert judge(stored, history, windows).rmse == report.figures[name]["rmse"]
+            [judgement] = judge([stored], history, windows)
+            assert judgement.rmse == report.figures[name]["rmse"]
+
+
+class TestTheWindows:
+    def test_stay_as_long_as_the_incumbents_so_that_nights_speak_of_the_same_days(
+        self, world: World
+    ) -> None:
+        world.night(ACME)
+        changes = {"windows.days": [7, 14]}
+        for name in (ACME, BETA):
+            world.stores.ledger.change_settings(name, changes, by="test", at=NOW)
+
+        assert world.night(ACME, NEXT_NIGHT).figures["windows"]["days"] == 7
+        assert world.night(BETA).figures["windows"]["days"] == 14  # a first night chooses freely
+
+    def test_give_way_where_they_hold_too_little_and_the_models_are_compared_all_the_same(
+        self, world: World
+    ) -> None:
+        """One speaks of a week, one of a fortnight: both are asked about the fortnight."""
+        world.night(ACME)
+        changes = {"windows.days": [7, 14], "windows.min_pairs": 150}
+        world.stores.ledger.change_settings(ACME, changes, by="test", at=NOW)
+
+        report = world.night(ACME, NEXT_NIGHT)
+
+        assert report.figures["windows"]["days"] == 14
+        assert report.outcome in (Outcome.PROMOTED, Outcome.REJECTED)
+        challenger, incumbent = (report.figures[k] for k in ("challenger", "incumbent"))
+        assert challenger["bought"] == incumbent["bought"] >= 150
+        told = sum(n * p for n, p, _ in incumbent["reliability"])
+        assert told == pytest.approx(incumbent["bought"], rel=0.5)  # not a week's, which is half
 
 
 class TestSmallTenant:

@@ -1,14 +1,19 @@
 """Small lists and models with an answer known beforehand."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
+import orjson
 
 from schema.names import Bought
 from schema.records import ENTRY, Blend, Ids, Lists, Model, Product
 from schema.settings import TenantSettings
-from storage.editions import Current, Editions
+from storage.durable import MANIFEST
+from storage.editions import SEGMENTS, Current, Editions
+from storage.models import EARLY, REST
 
 NIGHT = date(2026, 4, 1)
 AT = datetime(2026, 4, 1, 0, 5, tzinfo=UTC)
@@ -33,22 +38,51 @@ def lists(
         products=tuple(
             Product(f"{tag}-{n}", f"product {n}", None, 1.0, "sellable") for n in range(products)
         ),
+        segments=("farms", f"schools of {tag}"),
     )
 
 
 def model(seed: int = 0, kind: str = "als") -> Model:
     """Three products, two factors, one coefficient each."""
+    early, last = np.random.default_rng(seed).normal(size=(2, 3, 2)).astype(np.float32)
     return Model(
         kind=kind,
         products=Ids(("P-0", "P-1", "P-2")),
-        factors=np.random.default_rng(seed).normal(size=(3, 2)).astype(np.float32),
+        factors=last,
+        early_factors=early,
         blend=Blend(repeat={"intercept": 0.1 + seed}, fresh={"intercept": -1 / 3}),
         settings=TenantSettings(seed=seed),
         horizon_days=7,
+        taught_from=20_516,
         trained_through=20_544,
         seed=seed,
         data_fingerprint="0123456789abcdef+0",
     )
+
+
+def older_model(folder: Path) -> None:
+    """Turn a sealed model into one of version 0.1: it knew neither formats nor early factors."""
+    rest = orjson.loads((folder / REST).read_bytes())
+    del rest["format"], rest["taught_from"]
+    data = orjson.dumps(rest)
+    (folder / REST).write_bytes(data)
+    (folder / EARLY).unlink()
+    manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    del manifest["files"][EARLY]
+    manifest["files"][REST] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / MANIFEST).write_bytes(orjson.dumps(manifest))
+
+
+def older_edition(folder: Path) -> str:
+    """Turn a sealed edition into one of version 0.1: no segments, no word about products bought
+    before. Returns its manifest's new hash.
+    """
+    manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    del manifest["bought"], manifest["files"][SEGMENTS]
+    (folder / SEGMENTS).unlink()
+    data = orjson.dumps(manifest)
+    (folder / MANIFEST).write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def seal(

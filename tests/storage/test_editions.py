@@ -6,15 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
 
 from schema.errors import Problem
 from schema.names import Bought
-from schema.records import Lists
 from storage.durable import Disk
-from storage.editions import LISTS, PRODUCTS, Current, Editions
-from tests.storage.made import AT, NIGHT, ONE, OTHER, lists, publish, seal
+from storage.editions import LISTS, PRODUCTS, SEGMENTS, Current, Editions
+from tests.storage.made import AT, NIGHT, ONE, OTHER, lists, older_edition, publish, seal
 
 
 @pytest.fixture
@@ -35,6 +33,7 @@ class TestSeal:
         assert (edition.number, edition.model, edition.night) == (1, 3, NIGHT)
         assert edition.horizon_days == 7
         assert edition.products == lists().products
+        assert edition.segments == lists().segments
         assert edition.product_ids == {"P-0", "P-1", "P-2", "P-3"}
         assert [entry.product for entry in edition.popular] == [0, 1, 2]
         assert [entry.product for entry in edition.lists.of("C-2") or []] == [1, 2, 3]
@@ -50,17 +49,16 @@ class TestSeal:
         assert (edition.bought, edition.products[0].cost) == (Bought.EXCLUDE, 0.4)
         edition.lists.close()
 
-    def test_of_version_0_1_says_nothing_of_products_bought_before_and_includes_them(
+    def test_of_version_0_1_includes_products_bought_before_and_has_no_segments(
         self, editions: Editions, tmp_path: Path
     ) -> None:
-        seal(editions)
-        path = next(tmp_path.rglob("MANIFEST.json"))
-        manifest = orjson.loads(path.read_bytes())
-        del manifest["bought"]
-        path.chmod(0o644)
-        path.write_bytes(orjson.dumps(manifest))
-        edition = editions.open(ONE, 1)
-        assert edition.bought is Bought.INCLUDE
+        number, _ = seal(editions, bought=Bought.EXCLUDE)
+        sha = older_edition(tmp_path / ONE / "editions" / "e000001")
+
+        edition = editions.open(ONE, number, sha)
+
+        assert (edition.bought, edition.segments) == (Bought.INCLUDE, ())
+        assert [entry.product for entry in edition.lists.of("C-2") or []] == [1, 2, 3]
         edition.lists.close()
 
     def test_is_not_served_yet(self, editions: Editions) -> None:
@@ -73,9 +71,12 @@ class TestSeal:
     ) -> None:
         assert seal(editions) == seal(Editions(tmp_path / "another", Disk()))
 
-    def test_the_hash_tells_lists_model_night_and_tenant_apart(self, editions: Editions) -> None:
+    def test_the_hash_tells_lists_segments_model_night_and_tenant_apart(
+        self, editions: Editions
+    ) -> None:
         changed = lists()
         changed.entries["probability"][0, 0] = 0.75
+        renamed = replace(lists(), segments=("farms", "others"))
         hashes = [
             seal(editions, uid, made=made, model=model, night=night)[1]
             for uid, made, model, night in (
@@ -84,6 +85,7 @@ class TestSeal:
                 ("t-3", lists(), 2, NIGHT),
                 ("t-4", lists(), 1, NIGHT + timedelta(days=1)),
                 ("t-5", lists(), 1, NIGHT),
+                ("t-6", renamed, 1, NIGHT),
             )
         ]
         assert len(set(hashes)) == len(hashes)
@@ -181,7 +183,7 @@ class TestOpen:
         seal(editions)
         assert code_of(editions, 1, "0" * 64) == "SEALED_BROKEN"
 
-    @pytest.mark.parametrize("name", [LISTS, PRODUCTS])
+    @pytest.mark.parametrize("name", [LISTS, PRODUCTS, SEGMENTS])
     @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
     def test_refuses_a_damaged_file(
         self, editions: Editions, tmp_path: Path, name: str, damage: str
@@ -246,6 +248,7 @@ class TestTenantsApart:
 class TestCheck:
     def test_accepts_an_edition_without_customers(self, editions: Editions) -> None:
         made = lists()
-        number, sha = seal(editions, made=Lists((), made.entries[:0], made.popular, made.products))
+        none = replace(made, customers=(), entries=made.entries[:0])
+        number, sha = seal(editions, made=none)
         editions.check(ONE, number, sha)
         assert editions.numbers(ONE) == [number]

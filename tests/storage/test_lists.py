@@ -1,13 +1,14 @@
 """The bytes of an edition's lists."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from schema.errors import Problem
-from schema.records import ENTRY, Lists
+from schema.records import ENTRY
 from storage.lists import ListReader, write
 from tests.storage.made import lists
 
@@ -25,7 +26,7 @@ class TestWrite:
 
     def test_the_order_of_customers_does_not_matter(self, tmp_path: Path) -> None:
         made = lists(("C-1", "C-2", "C-3"))
-        turned = Lists(made.customers[::-1], made.entries[::-1], made.popular, made.products)
+        turned = replace(made, customers=made.customers[::-1], entries=made.entries[::-1])
         write(tmp_path / "one", made)
         write(tmp_path / "two", turned)
         assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
@@ -98,7 +99,7 @@ class TestListReader:
 
     def test_an_edition_without_customers_still_has_its_popular_list(self, tmp_path: Path) -> None:
         made = lists()
-        write(tmp_path / "none", Lists((), made.entries[:0], made.popular, made.products))
+        write(tmp_path / "none", replace(made, customers=(), entries=made.entries[:0]))
         reader = ListReader(tmp_path / "none")
         assert len(reader) == 0
         assert len(reader.popular()) == 3

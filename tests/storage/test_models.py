@@ -9,9 +9,10 @@ import pytest
 
 from schema.errors import Problem
 from schema.records import Ids
+from schema.settings import TenantSettings
 from storage.durable import Disk
-from storage.models import FACTORS, REST, Models
-from tests.storage.made import ONE, OTHER, model
+from storage.models import EARLY, FACTORS, FORMAT, REST, Models
+from tests.storage.made import ONE, OTHER, model, older_model
 
 
 def nowhere(number: int) -> bool:
@@ -28,25 +29,31 @@ class TestModels:
         made = model()
         found = models.load(ONE, models.seal(ONE, 0, made, nowhere))
         assert found.factors.tobytes() == made.factors.tobytes()
-        assert found.factors.dtype == np.float32
+        assert found.early_factors.tobytes() == made.early_factors.tobytes()
+        assert found.factors.tobytes() != found.early_factors.tobytes()
+        assert found.factors.dtype == found.early_factors.dtype == np.float32
         assert found.products.names == made.products.names
-        assert replace(found, factors=made.factors, products=made.products) == made
+        same = {name: getattr(made, name) for name in ("factors", "early_factors", "products")}
+        assert replace(found, **same) == made
 
     def test_a_baseline_without_factors_comes_back_too(self, models: Models) -> None:
-        made = replace(model(kind="baseline"), factors=np.zeros((3, 0), np.float32))
+        none = np.zeros((3, 0), np.float32)
+        made = replace(model(kind="baseline"), factors=none, early_factors=none)
         found = models.load(ONE, models.seal(ONE, 0, made, nowhere))
         assert (found.kind, found.factors.shape) == ("baseline", (3, 0))
+        assert found.early_factors.shape == (3, 0)
 
     def test_nobody_can_write_into_a_loaded_model(self, models: Models) -> None:
         found = models.load(ONE, models.seal(ONE, 0, model(), nowhere))
-        with pytest.raises(ValueError, match="read-only"):
-            found.factors[0, 0] = 1
+        for array in (found.factors, found.early_factors):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0, 0] = 1
 
     def test_the_same_model_gives_the_same_bytes(self, models: Models, tmp_path: Path) -> None:
         fortran = replace(model(), factors=np.asfortranarray(model().factors))
         Models(tmp_path / "a", Disk()).seal(ONE, 0, model(), nowhere)
         Models(tmp_path / "b", Disk()).seal(ONE, 0, fortran, nowhere)
-        for name in (FACTORS, REST, "MANIFEST.json"):
+        for name in (FACTORS, EARLY, REST, "MANIFEST.json"):
             one, two = (tmp_path / home / ONE / "models/v000001" / name for home in "ab")
             assert one.read_bytes() == two.read_bytes()
 
@@ -58,7 +65,7 @@ class TestModels:
         assert models.numbers(ONE) == [1, 2, 3]
         assert [models.load(ONE, number).seed for number in (1, 2, 3)] == [0, 1, 3]
 
-    @pytest.mark.parametrize("name", [FACTORS, REST])
+    @pytest.mark.parametrize("name", [FACTORS, EARLY, REST])
     def test_a_changed_file_is_refused(self, models: Models, tmp_path: Path, name: str) -> None:
         models.seal(ONE, 0, model(), nowhere)
         path = tmp_path / ONE / "models/v000001" / name
@@ -68,6 +75,36 @@ class TestModels:
         with pytest.raises(Problem) as refused:
             models.load(ONE, 1)
         assert refused.value.code == "SEALED_BROKEN"
+
+    @pytest.mark.parametrize("version", [FORMAT - 1, FORMAT + 1])
+    def test_one_of_another_version_is_known_as_such(
+        self, models: Models, version: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("storage.models.FORMAT", version)
+        models.seal(ONE, 0, model(), nowhere)
+        monkeypatch.undo()
+        with pytest.raises(Problem, match="made by another version") as refused:
+            models.load(ONE, 1)
+        assert refused.value.code == "MODEL_VERSION"
+
+    def test_one_of_version_0_1_is_known_as_such_too(self, models: Models, tmp_path: Path) -> None:
+        models.seal(ONE, 0, model(), nowhere)
+        older_model(tmp_path / ONE / "models/v000001")
+        with pytest.raises(Problem) as refused:
+            models.load(ONE, 1)
+        assert refused.value.code == "MODEL_VERSION"
+
+    def test_a_setting_that_was_given_up_since_is_left_out(
+        self, models: Models, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A patch release may drop one; the model is scored as it was judged all the same."""
+        made = model()
+        told = made.settings.model_dump(mode="json")
+        older = {**told, "gone": 1, "als": {**told["als"], "gone": 2}}
+        monkeypatch.setattr(TenantSettings, "model_dump", lambda *_, **__: older)
+        models.seal(ONE, 0, made, nowhere)
+        monkeypatch.undo()
+        assert models.load(ONE, 1).settings == made.settings
 
     def test_a_missing_one_is_refused(self, models: Models) -> None:
         with pytest.raises(Problem):

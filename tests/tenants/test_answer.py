@@ -310,6 +310,18 @@ class TestAReason:
 
         assert told["text"] == "Goes with P-3, bought before"
 
+    def test_of_the_customers_own_kind_names_the_segment(self) -> None:
+        shown = replace(SHOWN, segments=("farms", "schools"))
+        segment = place(7, because=1, reason=WHY.index(Reason.SEGMENT))
+
+        told = answered([segment], shown=shown)["recommendations"][0]["reason"]
+
+        assert told == {
+            "kind": "segment",
+            "because": [],
+            "text": "Popular with customers in schools",
+        }
+
     def test_of_popularity_names_no_product(self) -> None:
         told = reason(place(7))
 
