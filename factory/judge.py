@@ -33,11 +33,12 @@ def judge(
     windows: Windows,
     *,
     seed: int = 0,
+    most: int = MOST_CUSTOMERS,
     new_only: bool = False,
 ) -> list[Judgement]:
     """Score models on what happened in [judge, tonight), which they never saw.
 
-    Every customer known at the start of the window (a seeded sample of 5,000 where there are
+    Every customer known at the start of the window (a seeded sample of ``most`` where there are
     more) times every sellable product: ``rmse = sqrt(mean((y - p)²))``, no negative sampling,
     nothing dropped. ``rmse²`` is the Brier score, a proper scoring rule.
 
@@ -58,16 +59,18 @@ def judge(
         history.sellable,
         labels,
         before,
-        judged_customers(known, seed),
+        judged_customers(known, seed, most),
         windows.days,
         new_only=new_only,
     )
 
 
-def judged_customers(known: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+def judged_customers(
+    known: NDArray[np.bool_], seed: int, most: int = MOST_CUSTOMERS
+) -> NDArray[np.int64]:
     rows = np.flatnonzero(known)
-    if len(rows) > MOST_CUSTOMERS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_CUSTOMERS, replace=False))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     return rows
 
 

@@ -15,6 +15,7 @@ from factory.rank import rank
 from factory.realised import awaited
 from factory.repeat import bought_before
 from factory.train import ALS, BASELINE, template_baseline, train
+from factory.tune import due, tune
 from factory.windows import choose
 from jobs.data import Data, read_data
 from jobs.owner import alive, me
@@ -24,6 +25,7 @@ from schema.dates import day_date, day_number
 from schema.errors import FactoryError, Problem, Refused, during
 from schema.names import Bought, Mode, Outcome, Stage, TenantId
 from schema.records import (
+    Choice,
     Conclusion,
     History,
     Judgement,
@@ -118,7 +120,8 @@ def _work(
     stores: Stores, tenant: Tenant, template: TenantSettings, night: date, now: datetime
 ) -> Conclusion:
     with during(Stage.VALIDATE, tenant.tenant):
-        settings = settings_of(template, tenant.changes)
+        chosen = next(iter(stores.nights.choices(tenant.tenant)), None)
+        settings = settings_of(template, tenant.changes, chosen.changes if chosen else None)
     frozen_early = tenant.model is None and not trains(tenant.mode)
     if frozen_early or not publishes(tenant.mode, settings):
         return _idle(stores, tenant, settings, night)
@@ -134,6 +137,13 @@ def _work(
             history, day_number(night), settings.windows, settings.blend, kept=kept_days
         )
         bought = bought_before(history, windows, settings.lists.bought_before)
+    choice = None
+    if windows is not None and trains(tenant.mode):
+        with watch.during(Stage.TUNE):
+            plain = settings_of(template, tenant.changes)
+            choice = _tuned(stores, tenant, plain, history, windows, night, chosen)
+            if choice is not None:
+                settings = settings_of(template, tenant.changes, choice.changes)
     with watch.during(Stage.REALISED):
         point, realised = look_back(stores, tenant, settings, night, lambda: history)
     decided = _decide(
@@ -168,6 +178,7 @@ def _work(
             "windows": _spelled(windows),
             "bought_before": bought.figures(),
             "rules": acted,
+            "tuning": choice and {"changes": choice.changes, "because": choice.because},
             "horizon_days": kept.model.horizon_days,
             "realised": realised,
             "seed": settings.seed,
@@ -178,6 +189,28 @@ def _work(
         in_force=kept.number,
         edition=NewEdition(edition, kept.number, len(lists.customers), sha),
         realised=point,
+        choice=choice,
+    )
+
+
+def _tuned(
+    stores: Stores,
+    tenant: Tenant,
+    settings: TenantSettings,
+    history: History,
+    windows: Windows,
+    night: date,
+    last: Choice | None,
+) -> Choice | None:
+    """A new choice of hyper-parameters, where one is due."""
+    before = stores.nights.published(tenant.tenant, 1)
+    figures = before[0].figures if before else {}
+    won = bool(before) and before[0].outcome is Outcome.PROMOTED
+    judged = figures.get("challenger" if won else "incumbent") or {}
+    if not due(last, night, judged.get("ndcg_at_10"), settings.tuning):
+        return None
+    return tune(
+        history, windows, settings, night=night, fixed=tenant.changes, clock=time.process_time
     )
 
 

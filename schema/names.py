@@ -47,6 +47,7 @@ class Stage(StrEnum):
     IMPORT = "import"
     VALIDATE = "validate"
     REALISED = "realised"
+    TUNE = "tune"
     TRAIN = "train"
     JUDGE = "judge"
     GATE = "gate"

@@ -418,6 +418,23 @@ class Realised:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Hyper-parameters that a tenant's own data chose (factory/tune.py).
+
+    Attributes:
+        night: in which they were chosen; they hold until the next choice.
+        changes: over the template, as {"als.factors": 64}; empty where it is as good as any.
+        because: one sentence, shown to the tenant's admin as it stands.
+        figures: what was tried and how it did, ready for JSON.
+    """
+
+    night: date
+    changes: Mapping[str, Any]
+    because: str
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Conclusion:
     """What a night came to, before it is recorded.
 
@@ -425,6 +442,7 @@ class Conclusion:
         in_force: the model that is the incumbent from now on.
         figures: everything else worth keeping, ready for JSON.
         realised: a point to add to the series of what was served.
+        choice: the hyper-parameters that hold from tonight on, where they were tuned.
     """
 
     outcome: Outcome
@@ -434,6 +452,7 @@ class Conclusion:
     in_force: int | None = None
     edition: NewEdition | None = None
     realised: Realised | None = None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,17 @@ class BlendSettings(_Settings):
     """Features the tenant is better off without."""
 
 
+class TuningSettings(_Settings):
+    """When and how long a tenant's own hyper-parameters are looked for (factory/tune.py)."""
+
+    core_seconds: float = Field(5.0, ge=0)
+    """Of computing, for one search; 0 leaves the template's."""
+    every_days: int = Field(28, ge=1)
+    """Search again after so long."""
+    drop: float = Field(0.2, gt=0, le=1)
+    """Search again, after a week at least, where NDCG@10 fell by this share since the choice."""
+
+
 class GateSettings(_Settings):
     """When a challenger may take over (factory/gate.py)."""
 
@@ -124,6 +135,7 @@ class TenantSettings(_Settings):
     windows: WindowSettings = WindowSettings()
     als: AlsSettings = AlsSettings()
     blend: BlendSettings = BlendSettings()
+    tuning: TuningSettings = TuningSettings()
     gate: GateSettings = GateSettings()
     realised: RealisedSettings = RealisedSettings()
     lists: ListSettings = ListSettings()

@@ -9,11 +9,12 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome, TenantId
 from schema.records import (
+    Choice,
     Conclusion,
     Lease,
     NewEdition,
@@ -24,7 +25,7 @@ from schema.records import (
 )
 from storage.database import reading
 from storage.ledger import locked, note
-from storage.rows import EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
+from storage.rows import CHOICES, EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
 
 RUNNING, DONE = "running", "done"
 
@@ -273,6 +274,13 @@ class Nights:
             Realised(**{name: getattr(row, name) for name in names}) for row in self._rows(query)
         ]
 
+    def choices(self, tenant: TenantId) -> list[Choice]:
+        """The hyper-parameters chosen for a tenant, newest first: the first one holds."""
+        query = select(CHOICES).where(CHOICES.c.tenant == tenant).order_by(CHOICES.c.night.desc())
+        return [
+            Choice(row.night, row.changes, row.because, row.figures) for row in self._rows(query)
+        ]
+
     def last_nights(self) -> dict[TenantId, NightReport]:
         """Every tenant's newest night; tenants without one are left out."""
         newest = (
@@ -332,6 +340,8 @@ class Nights:
             connection.execute(insert(EDITIONS).values(_edition_row(lease, edition, now)))
         if conclusion.realised is not None:
             _add_once(connection, tenant, conclusion.realised)
+        if conclusion.choice is not None:
+            _choose(connection, tenant, conclusion.choice)
         if conclusion.in_force is not None:
             connection.execute(
                 update(TENANTS).where(TENANTS.c.tenant == tenant).values(model=conclusion.in_force)
@@ -477,6 +487,15 @@ def _add_once(connection: Connection, tenant: TenantId, point: Realised) -> None
     if connection.execute(known).first() is None:
         row = {name: getattr(point, name) for name in Realised.__slots__}
         connection.execute(insert(REALISED).values(tenant=tenant, **row))
+
+
+def _choose(connection: Connection, tenant: TenantId, choice: Choice) -> None:
+    """A night that runs again may choose again: its last word holds."""
+    connection.execute(
+        delete(CHOICES).where(CHOICES.c.tenant == tenant, CHOICES.c.night == choice.night)
+    )
+    row = {name: getattr(choice, name) for name in Choice.__slots__}
+    connection.execute(insert(CHOICES).values(tenant=tenant, **row))
 
 
 def _model_row(lease: Lease, model: NewModel, now: datetime) -> dict[str, Any]:

@@ -172,6 +172,17 @@ REALISED = Table(
 )
 """What was served, after the fact: one point for each edition and the days it was held against."""
 
+CHOICES = Table(
+    "choices",
+    METADATA,
+    _tenant(),
+    Column("night", Date, primary_key=True),
+    Column("changes", JSON, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("figures", JSON, nullable=False),
+)
+"""Hyper-parameters that a tenant's own data chose; the newest hold."""
+
 FEEDBACK = Table(
     "feedback",
     METADATA,

@@ -24,6 +24,14 @@ def zone(name: str) -> ZoneInfo:
         ) from error
 
 
-def settings_of(template: TenantSettings, changes: Mapping[str, Any]) -> TenantSettings:
-    """The settings a tenant runs with: the template, and its own choices over it."""
-    return with_changes(template, dict(changes))
+def settings_of(
+    template: TenantSettings,
+    changes: Mapping[str, Any],
+    chosen: Mapping[str, Any] | None = None,
+) -> TenantSettings:
+    """The settings a tenant runs with: the template, what its data chose, its own word over both.
+
+    Args:
+        changes: what the tenant set itself; chosen: what tuning found.
+    """
+    return with_changes(with_changes(template, dict(chosen or {})), dict(changes))

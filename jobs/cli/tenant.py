@@ -145,6 +145,7 @@ def _served(stores: Stores, known: Tenant) -> int | str | None:
 
 def _described(stores: Stores, config: Config, known: Tenant) -> dict[str, Any]:
     current = stores.editions.current(known.uid)
+    chosen = next(iter(stores.nights.choices(known.tenant)), None)
     return {
         "tenant": known.tenant,
         "title": known.title,
@@ -155,7 +156,10 @@ def _described(stores: Stores, config: Config, known: Tenant) -> dict[str, Any]:
         "published_at": current.published_at if current else None,
         "held_until": known.held_until,
         "changes": dict(known.changes),
-        "settings": settings_of(config.template, known.changes).model_dump(mode="json"),
+        "tuned": chosen.changes if chosen else {},
+        "settings": settings_of(
+            config.template, known.changes, chosen.changes if chosen else None
+        ).model_dump(mode="json"),
         "audit": stores.ledger.audit(known.tenant),
     }
 

@@ -6,6 +6,7 @@ import sys
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import cases, night, peers, readme, replay, template
+from factory.blend import FRESH, REPEAT
 from jobs.demo import LAST_DAY, DemoTenant
 from jobs.evaluate import read_folder
 from schema.config import read_config
@@ -59,7 +61,7 @@ def shown(*lists: list[int], times: int = 0) -> Lists:
         entries["product"][row, : len(numbers)] = numbers
     entries["times"][:, 0] = times
     products = tuple(Product(f"P{n}", None, None, None, "sellable") for n in range(20))
-    return Lists(tuple(f"C{n}" for n in range(len(lists))), entries, entries[0], products)
+    return Lists(tuple(f"C{n}" for n in range(len(lists))), entries, entries[0], products, ())
 
 
 class TestPeers:
@@ -200,14 +202,17 @@ class TestTheOthers:
         night.main()
         assert "whole night" in capsys.readouterr().out
 
-    def test_template_prints_the_median_of_each_coefficient(
+    def test_template_prints_the_module_with_a_coefficient_for_every_feature(
         self, tenants: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(sys, "argv", ["template", str(tenants)])
         template.main()
         out = capsys.readouterr().out
-        assert "Medians over 2 tenants" in out
-        assert "intercept" in out
+        assert "One regression over 2 real tenants" in out
+        module: dict[str, Any] = {}
+        exec(out, module)  # the very text that becomes factory/prior.py
+        assert set(module["PRIOR"].fresh) == set(FRESH)
+        assert set(module["PRIOR"].repeat) == set(REPEAT)
 
     def test_readme_writes_the_table_it_would_check(
         self, tenants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

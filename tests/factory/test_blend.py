@@ -59,9 +59,7 @@ def lesson(
     return lessons(scene, labels, sellable, rule, importance=importance, rng=rng)
 
 
-def taught(
-    *parts: Lessons, rule: BlendSettings = ALL, without: Collection[str] = ()
-) -> Blend:
+def taught(*parts: Lessons, rule: BlendSettings = ALL, without: Collection[str] = ()) -> Blend:
     return teach(parts, rule, without=without)
 
 
@@ -248,6 +246,8 @@ class TestTeaching:
     def test_leaves_out_of_the_probability_what_it_leaves_out_of_the_model(self) -> None:
         """A coefficient that is missing weighs 0."""
         model = taught(lesson(), without={"neighbours", "age"})
-        zero = Blend({**model.repeat, "neighbours": 0.0, "age": 0.0}, {**model.fresh, "neighbours": 0.0})
+        zero = Blend(
+            {**model.repeat, "neighbours": 0.0, "age": 0.0}, {**model.fresh, "neighbours": 0.0}
+        )
         one, other = (probabilities(SCENE, each, EVERYBODY) for each in (model, zero))
         assert np.allclose(one, other, rtol=1e-5)

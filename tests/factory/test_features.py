@@ -43,9 +43,7 @@ def of_product(rows: list[Bought], product: int, day: int, horizon: int) -> dict
     def since(seen: dict[int, int], windows: int) -> int:
         return sum(when >= day - windows * horizon for when in seen.values())
 
-    habit = {
-        p: sum(faded(day - d, 6.0 * horizon) for _, q, d in rows if q == p) for p in range(5)
-    }
+    habit = {p: sum(faded(day - d, 6.0 * horizon) for _, q, d in rows if q == p) for p in range(5)}
     recent = {p: len({c for c, q, d in rows if q == p and d >= day - horizon}) for p in range(5)}
 
     def of_group(weight: dict[int, float] | dict[int, int]) -> float:
@@ -82,9 +80,7 @@ def of_customer(rows: list[Bought], customer: int, day: int, horizon: int) -> di
         "silence": math.log1p(4 * silence / horizon),
         "variety": math.log(len(firsts) + 0.5),
         "basket": math.log(len(mine) / max(len(visits), 1) + 0.5),
-        "discoveries": math.log(
-            sum(faded(day - d, 2 * horizon) for d in firsts.values()) + 0.1
-        ),
+        "discoveries": math.log(sum(faded(day - d, 2 * horizon) for d in firsts.values()) + 0.1),
         "visit_due": math.log(max(silence, 1) / max(interval, 1)),
     }
 
@@ -134,7 +130,7 @@ class TestAFeature:
             assert named == pytest.approx(expected, abs=1e-5)
 
     def test_is_a_number_of_order_one_even_after_years_or_never(self) -> None:
-        years = [(0, 0, day) for day in range(0, 3_000)] + [(1, 1, 0)]
+        years = [(0, 0, day) for day in range(3_000)] + [(1, 1, 0)]
         found = features(as_of(history(years, 3, 3), 3_000, 7))
         for table in (found.product, found.customer, found.pair):
             assert table.dtype == np.float32
@@ -160,8 +156,8 @@ class TestAFeature:
 
 class TestTheNames:
     def test_of_the_blend_are_those_of_its_parts_in_their_order(self) -> None:
-        assert FRESH == ("intercept", "als", *AFFINITY, *PRODUCT, *CUSTOMER)
-        assert REPEAT == (*FRESH, *PAIR)
+        assert ("intercept", "als", *AFFINITY, *PRODUCT, *CUSTOMER) == FRESH
+        assert (*FRESH, *PAIR) == REPEAT
         assert len(set(REPEAT)) == len(REPEAT)
 
     def test_are_those_the_template_has_coefficients_for(self) -> None:

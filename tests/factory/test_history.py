@@ -13,8 +13,19 @@ from schema.settings import TenantSettings
 
 def tables(rows: list[tuple[str, str, str, datetime]]) -> tuple[pa.Table, pa.Table, pa.Table]:
     return (
-        pa.table({"customer_id": ["b", "a"]}),
-        pa.table({"product_id": ["y", "x"], "status": ["sellable", "out_of_stock"]}),
+        pa.table(
+            {
+                "customer_id": ["b", "a", "c"],
+                "segment": pa.array(["schools", None, "farms"], pa.string()),
+            }
+        ),
+        pa.table(
+            {
+                "product_id": ["y", "x"],
+                "status": ["sellable", "out_of_stock"],
+                "category": pa.array(["tools", None], pa.string()),
+            }
+        ),
         pa.table(
             {
                 "customer_id": pa.array([row[0] for row in rows], pa.string()),
@@ -39,7 +50,7 @@ def at(day: int, hour: int = 12) -> datetime:
 class TestAHistory:
     def test_numbers_customers_and_products_in_the_order_of_their_ids(self) -> None:
         told = read([("b", "y", "purchase", at(1))])
-        assert (told.customers.names, told.products.names) == (("a", "b"), ("x", "y"))
+        assert (told.customers.names, told.products.names) == (("a", "b", "c"), ("x", "y"))
         assert (told.customer.tolist(), told.product.tolist()) == ([1], [1])
 
     def test_counts_a_day_once_however_many_lines_it_had(self) -> None:
@@ -71,6 +82,34 @@ class TestAHistory:
             "x": False,
             "y": True,
         }
+
+    def test_numbers_groups_in_the_order_of_their_names_and_knows_who_is_in_none(self) -> None:
+        told = read([("b", "y", "purchase", at(1))])
+        assert (told.categories.names, told.category.tolist()) == (("tools",), [-1, 0])
+        assert told.segments.names == ("farms", "schools")
+        assert told.segment.tolist() == [-1, 1, 0]
+
+    def test_has_no_group_for_a_product_that_left(self) -> None:
+        told = read([("a", "gone", "purchase", at(1))])
+        assert dict(zip(told.products.names, told.category.tolist(), strict=True)) == {
+            "gone": -1,
+            "x": -1,
+            "y": 0,
+        }
+
+    def test_of_a_tenant_without_groups_has_none(self) -> None:
+        customers, products, interactions = tables([("a", "x", "purchase", at(1))])
+        nothing = pa.nulls(3, pa.string())
+        told = from_tables(
+            customers.set_column(1, "segment", nothing),
+            products.set_column(2, "category", nothing[:2]),
+            interactions,
+            TenantSettings(),
+            ZoneInfo("UTC"),
+            date(2026, 6, 1),
+        )
+        assert len(told.categories) == len(told.segments) == 0
+        assert (told.category.tolist(), told.segment.tolist()) == ([-1, -1], [-1, -1, -1])
 
     def test_forgets_customers_who_left(self) -> None:
         assert len(read([("gone", "x", "purchase", at(1))]).day) == 0

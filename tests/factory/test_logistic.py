@@ -15,7 +15,9 @@ _Doubles = NDArray[np.float64]
 def lesson(rows: int = 400, features: int = 3, seed: int = 0, share: float = 0.3) -> Lesson:
     """Columns of different units and means, weights of different size."""
     rng = np.random.default_rng(seed)
-    columns = rng.normal(rng.normal(0, 2, features), rng.uniform(0.2, 5, features), (rows, features))
+    columns = rng.normal(
+        rng.normal(0, 2, features), rng.uniform(0.2, 5, features), (rows, features)
+    )
     design = np.concatenate([np.ones((rows, 1)), columns], axis=1).astype(np.float32)
     score = (columns - columns.mean(0)) / columns.std(0) @ rng.normal(0, 1, features)
     label = rng.random(rows) < 1 / (1 + np.exp(-score - np.log(share / (1 - share))))
@@ -23,7 +25,7 @@ def lesson(rows: int = 400, features: int = 3, seed: int = 0, share: float = 0.3
 
 
 def prior_of(told: Lesson, seed: int = 1) -> _Doubles:
-    return np.random.default_rng(seed).normal(0, 0.5, told.design.shape[1])
+    return np.asarray(np.random.default_rng(seed).normal(0, 0.5, told.design.shape[1]))
 
 
 def documented(told: Lesson, beta: _Doubles, prior: _Doubles, ridge: float) -> float:
@@ -46,9 +48,11 @@ class TestARegression:
         told = lesson(seed=seed)
         prior = prior_of(told)
         found = regress(told, prior, ridge)
-        other = minimize(
-            lambda beta: documented(told, beta, prior, ridge), prior, method="BFGS", tol=1e-9
-        ).x
+
+        def objective(beta: _Doubles) -> float:
+            return documented(told, beta, prior, ridge)
+
+        other = minimize(objective, prior, method="BFGS", tol=1e-9).x
         assert found == pytest.approx(other, abs=2e-3)
         least = documented(told, other, prior, ridge)
         assert documented(told, found, prior, ridge) == pytest.approx(least, rel=1e-5)

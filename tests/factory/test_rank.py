@@ -6,14 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory import judge as judging
-from factory.als import confidence
 from factory.blend import probabilities
 from factory.evidence import as_of
 from factory.rank import REASONS, rank
-from factory.reasons import because
-from factory.train import template_baseline, view
+from factory.reasons import segment_favourites
+from factory.train import BASELINE, template_baseline, view
 from schema.names import Reason
-from schema.records import History, Lists, Model
+from schema.records import History, Ids, Lists, Model
 from schema.settings import ListSettings, TenantSettings
 from tests.factory.build import catalogue, history
 from tests.factory.test_train import TOLD, trained
@@ -62,8 +61,8 @@ class TestALists:
         scene = view(MODEL, TOLD, 120)
         p = probabilities(scene, MODEL.blend, np.arange(40))
         for row in (0, 7):
-            _, pairs = scene.evidence.pairs_of(np.array([row]))
-            owned = set(scene.evidence.product[pairs].tolist())
+            _, pairs = scene.moment.evidence.pairs_of(np.array([row]))
+            owned = set(scene.moment.evidence.product[pairs].tolist())
             fresh = sorted(set(range(20)) - owned, key=lambda n, r=row: (-p[r, n], n))  # type: ignore[misc]
             assert [n for n in listed(lists, row) if n not in owned][:4] == fresh[:4]
 
@@ -90,7 +89,7 @@ class TestALists:
 class TestAReason:
     def test_of_a_reorder_tells_what_really_happened(self) -> None:
         lists = ranked()
-        seen = as_of(TOLD, 120, 7, 60)
+        seen = as_of(TOLD, 120, MODEL.horizon_days)
         facts = {
             (int(c), int(p)): (int(t), 120 - int(last))
             for c, p, t, last in zip(
@@ -116,21 +115,31 @@ class TestAReason:
                     named += 1
         assert named
 
-    def test_is_the_bought_product_with_the_largest_share_of_the_score(self) -> None:
-        """The shares of all bought products add up to the ALS score, and the largest is named."""
-        scene = view(MODEL, TOLD, 120)
-        als = MODEL.settings.als
-        y = scene.factors.astype(np.float64)
-        row = confidence(scene.evidence.taste, als)[3]
-        a = y.T @ y + als.regularization * np.eye(4)
-        a += (y[row.indices].T * (row.data - 1)) @ y[row.indices]
-        shares = (y[row.indices] @ np.linalg.solve(a, y.T)) * row.data[:, None]
-        assert np.allclose(shares.sum(0), scene.vectors[3] @ y.T, atol=1e-4)
-        asked = np.arange(20, dtype=np.int32)[None, :]
-        found = because(scene, MODEL, np.array([3]), asked)[0]
-        told = found >= 0
-        assert told.any()
-        assert (found[told] == row.indices[shares.argmax(0)][told]).all()
+    def test_of_a_segment_is_the_customers_own_where_no_taste_explains_the_product(self) -> None:
+        grouped = replace(
+            TOLD,
+            segments=Ids(["even", "odd"]),
+            segment=np.where(np.arange(40) < 4, -1, np.arange(40) % 2).astype(np.int32),
+        )
+        favourites = segment_favourites(as_of(grouped, 120, MODEL.horizon_days))
+        owned = set(zip(TOLD.customer.tolist(), TOLD.product.tolist(), strict=True))
+        for model in (MODEL, trained(TOLD, BASELINE)):
+            lists = ranked(model, grouped)
+            told = 0
+            for row in range(40):
+                segment = int(grouped.segment[row])
+                for entry in lists.entries[row]:
+                    product, reason = int(entry["product"]), REASONS[entry["reason"]]
+                    liked = favourites[segment + 1, product] and (row, product) not in owned
+                    if reason is Reason.SEGMENT:
+                        assert liked
+                        assert int(entry["because"]) == segment
+                        told += 1
+                    elif reason is Reason.POPULAR:
+                        assert not liked
+                        assert int(entry["because"]) == -1
+            assert lists.segments == ("even", "odd")
+        assert told  # a baseline knows no other reason
 
     def test_never_names_a_product_that_was_only_looked_at(self) -> None:
         looked = [(row, product, 119) for row in range(40) for product in range(20)]

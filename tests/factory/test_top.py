@@ -45,7 +45,7 @@ def test_a_key_keeps_its_product_and_none_stands_for_what_is_not_listed(
 ) -> None:
     numbers = np.arange(len(row)) * step
     found = product_numbers(sort_keys(np.array(row, np.float32), numbers))
-    listed = np.float32(row) > 0
+    listed = np.array(row, np.float32) > 0
     assert found.tolist() == np.where(listed, numbers, -1).tolist()
 
 

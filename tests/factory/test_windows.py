@@ -28,7 +28,9 @@ def rounds(customers: int, every: int, days: int = 900) -> History:
     return history(rows, customers, 12)
 
 
-def length(told: History, tonight: int = 200, kept: int | None = None, **rule: object) -> int | None:
+def length(
+    told: History, tonight: int = 200, kept: int | None = None, **rule: object
+) -> int | None:
     windows = choose(told, tonight, RULE.model_copy(update=rule), BLEND, kept)
     return windows.days if windows else None
 
@@ -50,7 +52,8 @@ class TestTheJudgeWindow:
         self, every: int, days: int
     ) -> None:
         told = rounds(20, every)
-        assert (days >= ABOUT * every) and (days == 14 or days / 2 < ABOUT * every)
+        assert days >= ABOUT * every
+        assert days == 14 or days / 2 < ABOUT * every
         assert length(told, 900, days=(7, 14, 28, 56)) == days
 
     def test_is_the_longest_that_holds_enough_where_customers_stay_away_for_longer(self) -> None:

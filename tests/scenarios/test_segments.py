@@ -13,16 +13,16 @@ import pytest
 from factory.evidence import SEASON
 from factory.reasons import LEAST_BUYERS, LEAST_LIFT
 from jobs.export import export, opened
-from schema.names import Bought, Reason, TenantId
+from schema.names import Bought, Reason, Role, TenantId
 from schema.settings import BlendSettings
 from tests.scenarios.test_rules import recs
 from tests.scenarios.tree import contents
-from tests.serving.morning import SOON, Served, serving
+from tests.serving.morning import SOON, Keys, serving
 from tests.world import ACME, BETA, NIGHT, TEMPLATE, Tables, World, open_world, tables
 
 CUSTOMERS = [f"C-{n:04}" for n in range(60)]
-EVERYTHING = TEMPLATE.model_copy(update={"blend": BlendSettings(sample=5_000)})
-"""With the affinities, that of segments among them."""
+AFFINITIES = TEMPLATE.model_copy(update={"blend": BlendSettings(sample=5_000, without=("als",))})
+"""With the affinities and without ALS, whose likeness would be the reason for most new products."""
 
 
 def segment_of(name: TenantId, customer: str) -> str | None:
@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def a_night(folder: Path) -> World:
-    world = open_world(folder, template=EVERYTHING, serving=SOON)
+    world = open_world(folder, template=AFFINITIES, serving=SOON)
     for name in (ACME, BETA):
         world.add(name)
         world.import_(name, sorted_customers(name))
@@ -119,20 +119,12 @@ class TestEveryDoor:
         for row in pq.read_table(path).to_pylist():
             written.setdefault(row["customer_id"], []).append(row["reason"])
         from_cli = lists(made, ACME)
-        with serving(made, {}) as served:
+        keys: Keys = {(ACME, Role.SELLER): made.key(ACME)}
+        with serving(made, keys) as served:
             for customer in CUSTOMERS:
-                lines = over_http(served, customer)
+                lines = served.recs(customer, ACME, limit=50)["recommendations"]
                 assert lines == from_cli[customer]
                 assert [line["reason"]["text"] for line in lines] == written[customer]
-
-
-def over_http(served: Served, customer: str) -> list[dict[str, Any]]:
-    answer = served.client.get(
-        f"/tenants/{ACME}/customers/{customer}/recs?limit=50", headers=served.world.headers(ACME)
-    )
-    assert answer.status_code == 200, answer.text
-    lines: list[dict[str, Any]] = answer.json()["recommendations"]
-    return lines
 
 
 def test_the_same_data_gives_the_same_bytes_with_affinities_too(

@@ -62,7 +62,7 @@ class TestTheWords:
             (Status, "sellable out_of_stock discontinued"),
             (Role, "seller admin operator"),
             (Bought, "include exclude only"),
-            (names.Reason, "reorder similar popular"),
+            (names.Reason, "reorder similar popular segment"),
             (names.Source, "personal popular"),
         ],
     )
@@ -73,3 +73,4 @@ class TestTheWords:
         assert list(names.Reason).index(names.Reason.REORDER) == 0
         assert list(names.Reason).index(names.Reason.SIMILAR) == 1
         assert list(names.Reason).index(names.Reason.POPULAR) == 2
+        assert list(names.Reason).index(names.Reason.SEGMENT) == 3

@@ -1,8 +1,9 @@
 """The ledger's engine: migrations, and transactions that lose nothing."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from alembic import command
@@ -10,15 +11,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import JSON, Column, Engine, insert, inspect, select, text, update
 
 from schema.errors import Problem
-from schema.names import Action, Mode, ProductId
+from schema.names import Action, Mode, Outcome, ProductId, TenantId
 from schema.records import Rule
-from storage.database import HEAD, MIGRATIONS, connect, migrate, reading
+from storage.database import HEAD, MIGRATIONS, Instant, connect, migrate, reading
 from storage.ledger import Ledger
+from storage.nights import Nights
 from storage.rows import METADATA, REVISION
 from storage.stores import sqlite_url
+from tests.world import ACME, BETA
+
+AT = datetime(2026, 4, 2, tzinfo=UTC)
+OLDER = sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("0*.py"))[:-1]
 
 
 @pytest.fixture
@@ -31,6 +37,51 @@ def engine(tmp_path: Path) -> Engine:
 def number(engine: Engine) -> int:
     with reading(engine) as connection:
         return int(connection.execute(select(REVISION.c.number)).scalar_one())
+
+
+def at_version(engine: Engine, version: str) -> None:
+    """The ledger as an older program made it."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+
+
+def fill(engine: Engine) -> None:
+    """A row of each tenant in every table that the ledger has by now."""
+    with engine.begin() as connection:
+        connection.execute(update(REVISION).values(number=7))
+        there = inspect(connection).get_table_names()
+        for table in METADATA.sorted_tables:
+            if table.name in there and table is not REVISION:
+                columns = [column for column in table.columns if column.autoincrement is not True]
+                for name in (ACME, BETA):
+                    row = {column.name: made_up(column, name) for column in columns}
+                    connection.execute(insert(table).values(row))
+
+
+def made_up(column: Column[Any], name: TenantId) -> Any:
+    """Something a column can hold, told apart by tenant where it can be."""
+    words = {"mode": "freeze", "role": "seller", "outcome": "promoted", "state": "done"}
+    words |= {"action": "exclude", "tenant": name}
+    if isinstance(column.type, Instant):
+        return AT
+    if isinstance(column.type, JSON):
+        return {"said": name}
+    kinds = {int: 3, float: 1.5, bool: True, date: AT.date()}
+    kind = column.type.python_type
+    return words.get(column.name) or kinds.get(kind, f"{name}-{column.name[0]}")
+
+
+def rows(engine: Engine) -> dict[str, list[Any]]:
+    """All there is, as it lies in the database."""
+    with reading(engine) as connection:
+        return {
+            name: [tuple(row) for row in connection.execute(text(f"select * from {name}"))]
+            for name in inspect(connection).get_table_names()
+            if name != "alembic_version"
+        }
 
 
 class TestMigrate:
@@ -46,33 +97,45 @@ class TestMigrate:
             assert compare_metadata(context, METADATA) == []
         engine.dispose()
 
-    def test_a_ledger_of_version_0_1_keeps_what_it_holds_and_can_take_rules(
-        self, tmp_path: Path
+    @pytest.mark.parametrize("version", OLDER)
+    def test_an_older_ledger_keeps_every_row_and_learns_the_rest(
+        self, version: str, tmp_path: Path
     ) -> None:
         engine = connect(sqlite_url(tmp_path))
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0001")
-            connection.execute(
-                text(
-                    "insert into tenants (tenant, uid, title, timezone, mode, changes, fence,"
-                    " created_at) values ('acme', 't-1', 'Acme', 'UTC', 'freeze',"
-                    " '{\"als.factors\": 64}', 3, '2026-04-01 00:05:00')"
-                )
-            )
-            connection.execute(update(REVISION).values(number=7))
+        at_version(engine, version)
+        fill(engine)
+        before = rows(engine)
 
         migrate(engine)
 
-        ledger = Ledger(engine)
-        known = ledger.tenant("acme")
-        assert (known.mode, known.changes, known.rules) == (Mode.FREEZE, {"als.factors": 64}, ())
-        assert number(engine) == 7
-        at = datetime(2026, 4, 2, tzinfo=UTC)
-        rule = Rule(0, Action.EXCLUDE, ProductId("P-1"), None, None, "recall", "ann", at)
-        assert ledger.add_rule(known.tenant, rule, at=at).number == 1
+        after = rows(engine)
+        assert {name: after[name] for name in before} == before
+        assert set(after) == set(METADATA.tables) > set(before)
+        assert not any(after[name] for name in set(after) - set(before))
+        engine.dispose()
+
+    def test_an_older_ledger_is_read_as_it_was_written_and_takes_what_is_new(
+        self, tmp_path: Path
+    ) -> None:
+        engine = connect(sqlite_url(tmp_path))
+        at_version(engine, "0001")
+        fill(engine)
+        migrate(engine)
+
+        ledger, nights = Ledger(engine), Nights(engine)
+        for name in (ACME, BETA):
+            known = ledger.tenant(name)
+            assert (known.uid, known.mode, known.rules) == (f"{name}-u", Mode.FREEZE, ())
+            assert known.changes == {"said": name}
+            assert [key.tenant for key in ledger.keys(name)] == [name]
+            [night] = nights.published(name)
+            assert (night.outcome, night.figures) == (Outcome.PROMOTED, {"said": name})
+            assert [row["model"] for row in nights.models(name)] == [3]
+            assert [row["edition"] for row in nights.editions(name)] == [3]
+            assert nights.realised(name) == []
+        rule = Rule(0, Action.EXCLUDE, ProductId("P-1"), None, None, "recall", "ann", AT)
+        assert ledger.add_rule(ACME, rule, at=AT).number == 1
+        assert ledger.tenant(BETA).rules == ()
         engine.dispose()
 
     def test_again_changes_nothing(self, engine: Engine) -> None:
