@@ -108,13 +108,15 @@ def tune(
     free = [changes for changes in CANDIDATES if not set(changes) & set(fixed)]
     starts: dict[int, Model] = {}
     trials: dict[int, Trial] = {}
-    running = list(range(len(free)))
+    running, done = list(range(len(free))), 0
     for rung, customers in enumerate(RUNGS):
         plain: Judgement | None = None
         for place in running:
-            if plain is not None and clock() - begun > settings.tuning.core_seconds:
+            each = (clock() - begun) / max(done, 1)
+            if plain is not None and each * (done + 1) > settings.tuning.core_seconds:
                 finished = False
                 break
+            done += 1
             tried = with_changes(settings, dict(free[place]))
             starts[place] = model = train(
                 history, practice, tried, kind=ALS, fingerprint="", start=starts.get(place)

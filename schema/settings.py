@@ -72,7 +72,7 @@ class BlendSettings(_Settings):
 class TuningSettings(_Settings):
     """When and how long a tenant's own hyper-parameters are looked for (factory/tune.py)."""
 
-    core_seconds: float = Field(5.0, ge=0)
+    core_seconds: float = Field(3.0, ge=0)
     """Of computing, for one search; 0 leaves the template's."""
     every_days: int = Field(28, ge=1)
     """Search again after so long."""

@@ -21,7 +21,13 @@ from jobs.night import run_night
 from schema.config import Config, Intake
 from schema.names import Mode, Role, TenantId
 from schema.records import NightReport, Tenant
-from schema.settings import AlsSettings, BlendSettings, TenantSettings, WindowSettings
+from schema.settings import (
+    AlsSettings,
+    BlendSettings,
+    TenantSettings,
+    TuningSettings,
+    WindowSettings,
+)
 from storage.durable import Disk
 from storage.stores import Stores, open_stores
 from tenants.access import make_key
@@ -35,6 +41,7 @@ TEMPLATE = TenantSettings(
     windows=WindowSettings(days=(7,), min_pairs=40),
     als=AlsSettings(factors=8),
     blend=BlendSettings.model_validate({"sample": 5_000, "without": AFFINITY}),
+    tuning=TuningSettings(core_seconds=0),
 )
 """The shipped template asks for 200 purchases; these tenants have about a hundred a week.
 
