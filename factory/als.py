@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
+from implicit.recommender_base import ModelFitError
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -63,14 +64,18 @@ def fit(taste: csr_matrix, settings: AlsSettings, *, seed: int, start: Fit | Non
         model.item_factors = np.array(start.products, np.float32, order="C")
         if not model.iterations:
             return start
-    model.fit(weights, show_progress=False)
+    broken = Problem(
+        "the factors did not stay finite", "raise als.regularization", code="TRAIN_NOT_FINITE"
+    )
+    try:
+        model.fit(weights, show_progress=False)
+    except ModelFitError as error:
+        raise broken from error
     found = Fit(
         np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32)
     )
     if not (np.isfinite(found.products).all() and np.isfinite(found.customers).all()):
-        raise Problem(
-            "the factors did not stay finite", "raise als.regularization", code="TRAIN_NOT_FINITE"
-        )
+        raise broken
     return found
 
 

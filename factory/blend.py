@@ -28,8 +28,11 @@ _Values = Mapping[str, _Floats]
 
 FRESH = ("intercept", "als", *AFFINITY, *PRODUCT, *CUSTOMER)
 """What the regression for products new to the customer sees."""
-REPEAT = (*FRESH, *PAIR)
-"""What the regression for products bought before sees."""
+REPEAT = (*(name for name in FRESH if name not in {"unsold", "on_sale"}), *PAIR)
+"""What the regression for products bought before sees: the pair's own dates say more than the
+product's."""
+
+_SHARED = [place for place, name in enumerate(FRESH) if name in REPEAT]
 
 TAUGHT_AT_ONCE = 250
 """Customers whose pairs are looked at in one block while teaching: bounds memory."""
@@ -133,7 +136,7 @@ def repeat_matrix(
     evidence = scene.moment.evidence
     customer, product = evidence.customer[pairs], evidence.product[pairs]
     common = fresh_matrix(scene, vectors, affinities, rows, customer, product)
-    return np.concatenate([common, scene.moment.features.pair[pairs]], axis=1)
+    return np.concatenate([common[:, _SHARED], scene.moment.features.pair[pairs]], axis=1)
 
 
 def fresh_matrix(

@@ -97,6 +97,8 @@ def _same_pairs(challenger: Judgement, incumbent: Judgement) -> Guard:
         == (incumbent.customers, incumbent.pairs, incumbent.bought)
         and challenger.squared_errors.shape == incumbent.squared_errors.shape
         and challenger.squared_errors.shape == (challenger.customers,)
+        and challenger.pair_counts.shape == (challenger.customers,)
+        and np.array_equal(challenger.pair_counts, incumbent.pair_counts)
         and challenger.ndcgs.shape == incumbent.ndcgs.shape == (challenger.customers,)
         and np.array_equal(np.isnan(challenger.ndcgs), np.isnan(incumbent.ndcgs))
     )

@@ -190,17 +190,16 @@ def realise(
         ends - starts,
         new_only=due.new_only,
     )
-    figures = _kept(judged.figures())
+    told = judged.figures()
     if listed is not None:
-        figures |= of_lists(listed[customers], labels[customers], history.sellable)
-    numbers = [value for value in figures.values() if isinstance(value, float)]
-    if not np.isfinite(numbers).all():
+        told |= of_lists(listed[customers], labels[customers], history.sellable)
+    if None in told.values():  # what is no finite number
         raise Problem(
             f"the figures of edition {due.edition} are not finite numbers",
             "look at the model with `recfactory model show`",
             code="REALISED_NOT_FINITE",
         )
-    return figures
+    return _kept(told)
 
 
 def of_lists(

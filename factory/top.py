@@ -38,7 +38,9 @@ def best(scores: NDArray[np.float32], count: int) -> Keys:
     if not 0 < count < width:
         return merged(sort_keys(scores, np.arange(width)), count)
     least = np.partition(scores, width - count, axis=1)[:, width - count]
-    rows, products = cells_of(scores >= np.maximum(least, np.finfo(np.float32).tiny)[:, None])
+    rows, products = cells_of(
+        scores >= np.maximum(least, np.finfo(np.float32).smallest_subnormal)[:, None]
+    )
     return best_pairs(rows, products, scores[rows, products], len(scores), count)
 
 

@@ -42,9 +42,11 @@ def _compared(line: Mapping[str, Any], challenger: Mapping[str, Any]) -> str:
         first = date.fromisoformat(figures["windows"]["judge"])
         last = first + timedelta(days=figures["windows"]["days"] - 1)
         days = f" the days from {first} to {last}, which neither had seen:"
+    shown = figures.get("bought_before") or {}
+    kind = " that were new to the customer" if shown.get("decided") == "exclude" else ""
     return (
         f"Model {line['model']} was compared with {against}, on{days} {challenger['customers']:,} "
-        f"customers, {challenger['pairs']:,} pairs of a customer and a product, "
+        f"customers, {challenger['pairs']:,} pairs of a customer and a product{kind}, "
         f"{challenger['bought']:,} of them bought."
     )
 

@@ -73,7 +73,12 @@ def _scored(
             code="REALISED_NOTHING_YET",
         )
     listed = _served_lists(stores, tenant, found, history)
-    model = stores.models.load(tenant.uid, found.model)
+    try:
+        model = stores.models.load(tenant.uid, found.model)
+    except Problem as problem:
+        if problem.code != "MODEL_VERSION":
+            raise
+        return unscored(found, night, f"model {found.model} was made by another version")
     figures = realise(model, history, found, listed, seed=settings.seed)
     return weighed(
         found,

@@ -73,7 +73,7 @@ class Models:
         if rest.get("format") != FORMAT:
             raise Problem(
                 f"model {number} was made by another version, and cannot be used by this one",
-                "let the next night train a new one",
+                "nothing is lost: while the tenant is on, its next night starts again",
                 code="MODEL_VERSION",
             )
         return Model(

@@ -37,11 +37,20 @@ def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:
     found = {"what": tenant.tenant, "state": "ok", "detail": "nothing published yet"}
     try:
         current = stores.editions.current(tenant.uid)
-        if tenant.model is not None:
-            stores.models.load(tenant.uid, tenant.model)
+        model = "" if tenant.model is None else _model(stores, tenant)
         if current is not None:
             stores.editions.check(tenant.uid, current.edition, current.manifest_sha256)
-            found["detail"] = f"edition {current.edition}, model {tenant.model}"
+            found["detail"] = f"edition {current.edition}, {model}"
     except Problem as problem:
         found |= {"state": "broken", "detail": str(problem)}
     return found
+
+
+def _model(stores: Stores, tenant: Tenant) -> str:
+    try:
+        stores.models.load(tenant.uid, tenant.model or 0)
+    except Problem as problem:
+        if problem.code != "MODEL_VERSION":
+            raise
+        return f"model {tenant.model} (made by another version; starts again at its next night)"
+    return f"model {tenant.model}"

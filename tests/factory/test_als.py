@@ -125,7 +125,6 @@ class TestTheAdapterRefuses:
         with pytest.raises(Problem, match="outside the matrix"):
             als.fit(matrix, SETTINGS, seed=0)
 
-    @pytest.mark.xfail(strict=True, reason="the library's own ModelFitError comes through")
     def test_a_fit_that_does_not_stay_finite(self) -> None:
         start = als.Fit(np.zeros((40, 6), np.float32), np.full((20, 6), np.nan, np.float32))
         with pytest.raises(Problem, match="did not stay finite"):

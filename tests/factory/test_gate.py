@@ -163,7 +163,6 @@ class TestTheGateFailsClosed:
         ndcgs = np.where(np.arange(50) == 7, np.nan, 0.4)
         assert outcome(replace(judged(0.09), ndcgs=ndcgs)) is Outcome.REJECTED
 
-    @pytest.mark.xfail(strict=True, reason="_same_pairs does not look at pair_counts")
     def test_on_customers_judged_on_more_pairs_for_one_model_than_for_the_other(self) -> None:
         for counts in (np.zeros(49), np.where(np.arange(50) < 25, 90.0, 110.0)):
             assert outcome(replace(judged(0.09), pair_counts=counts)) is Outcome.REJECTED

@@ -241,7 +241,6 @@ class TestTheFigures:
         with pytest.raises(Problem, match="trained into the days"):
             realised(model=seen)
 
-    @pytest.mark.xfail(strict=True, reason="ModelFitError of the library, TypeError of _kept")
     @pytest.mark.parametrize("part", ["factors", "coefficients"])
     def test_that_are_no_numbers_are_refused(self, part: str) -> None:
         broken = replace(MODEL, factors=np.full_like(MODEL.factors, np.nan))

@@ -49,7 +49,6 @@ def test_a_key_keeps_its_product_and_none_stands_for_what_is_not_listed(
     assert found.tolist() == np.where(listed, numbers, -1).tolist()
 
 
-@pytest.mark.xfail(strict=True, reason="best compares with the smallest normal float, not with 0")
 def test_the_best_hold_a_score_however_small_while_it_is_above_zero() -> None:
     scores = np.array([[0.5, 0, 1e-40, 0]], np.float32)
     assert product_numbers(best(scores, 3)).tolist() == [[0, 2, -1]]
