@@ -17,6 +17,7 @@ import json
 import math
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,8 +30,10 @@ from benchmarks.cases import Case, Truth, case_folders, made_cases, read_case
 from factory.metrics import mean, ndcg
 from factory.rank import rank
 from factory.train import ALS, BASELINE, template_baseline, train
+from factory.tune import tune
 from factory.windows import choose
 from schema.config import read_config
+from schema.dates import day_date
 from schema.errors import Problem
 from schema.records import Lists
 from schema.settings import TenantSettings, with_changes
@@ -105,6 +108,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments.add_argument("--cases", type=Path, help="a folder that cases.py wrote")
     arguments.add_argument("--without", action="append", default=[], metavar="PART")
+    arguments.add_argument(
+        "--tune",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="first find each case's own settings",
+    )
     arguments.add_argument("--json", action="store_true")
     asked = arguments.parse_args(argv)
     settings = read_config().template
@@ -115,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             lines = [
                 line
                 for folder in track(folders, "cases", console=console, disable=asked.json)
-                for line in scored(read_case(folder, settings), settings, asked.without)
+                for case in [read_case(folder, settings)]
+                for line in scored(case, tuned(case, settings, asked.tune), asked.without)
             ]
     except Problem as problem:
         sys.stderr.write(f"{problem}\n")
@@ -125,6 +136,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps({"lines": [asdict(line) for line in lines], "means": means(lines)}))
         return
     print("\n".join(table(lines)))
+
+
+def tuned(case: Case, settings: TenantSettings, seconds: float) -> TenantSettings:
+    """What a first night with so much time to tune would go on with; 0 leaves the template."""
+    windows = choose(case.history, case.tonight, settings.windows, settings.blend)
+    if not seconds or windows is None:
+        return settings
+    settings = with_changes(settings, {"tuning.core_seconds": seconds})
+    night = day_date(case.tonight)
+    choice = tune(case.history, windows, settings, night=night, fixed=(), clock=time.process_time)
+    return with_changes(settings, dict(choice.changes)) if choice else settings
 
 
 def scored(case: Case, settings: TenantSettings, parts: Sequence[str]) -> list[Line]:

@@ -30,7 +30,7 @@ CANDIDATES: Sequence[Mapping[str, Any]] = (
 RUNGS = (400, 1_200, 5_000)
 """Customers looked at, rung by rung; each rung keeps the better half."""
 
-LEAST_GAIN = 0.01
+LEAST_GAIN = 0.03
 """Relative gain in NDCG@10 below which the settings stay as they are: less is chance."""
 
 MOST_LOSS = 0.001

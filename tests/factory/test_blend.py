@@ -64,7 +64,7 @@ def taught(*parts: Lessons, rule: BlendSettings = ALL, without: Collection[str] 
 
 
 def by_hand(customer: int, product: int, model: Blend) -> float:
-    """The logit of one pair: every feature times its coefficient."""
+    """The logit of one pair: every feature that counts for it, times its coefficient."""
     known = SCENE.moment
     pair = [
         row
@@ -79,11 +79,11 @@ def by_hand(customer: int, product: int, model: Blend) -> float:
         **dict(zip(PRODUCT, known.features.product[product], strict=True)),
         **dict(zip(CUSTOMER, known.features.customer[customer], strict=True)),
     }
-    coefficients = model.fresh
+    coefficients = {name: model.fresh[name] for name in FRESH}
     if pair:
-        coefficients = model.repeat
+        coefficients = {name: model.repeat[name] for name in REPEAT}
         values |= dict(zip(PAIR, known.features.pair[pair[0]], strict=True))
-    return float(sum(coefficients[name] * value for name, value in values.items()))
+    return float(sum(weight * values[name] for name, weight in coefficients.items()))
 
 
 class TestAProbability:

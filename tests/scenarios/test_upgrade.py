@@ -1,12 +1,20 @@
 """What becomes of a tenant whose model and edition an older version made."""
 
+import json
+import os
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from jobs.fleet import exit_status
 from schema.names import Mode, Outcome, TenantId
 from tests.scenarios.test_rules import cli, ids, recs
 from tests.scenarios.tree import contents, folder_of, untouched
 from tests.storage.made import older_edition, older_model
-from tests.world import ACME, BETA, NEXT_NIGHT, NOW, THIRD_NIGHT, World
+from tests.weeks import WEEK, between, deliver, first_night
+from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, THIRD_NIGHT, World
 
 
 def upgraded(world: World, *names: TenantId) -> None:
@@ -91,3 +99,111 @@ class TestAFrozenTenant:
         world.night(ACME, NEXT_NIGHT)
         world.switch(ACME, Mode.ON)
         assert world.night(ACME, NEXT_NIGHT).model in (3, 4)
+
+
+def doctor(world: World) -> dict[str, tuple[str, str]]:
+    """State and detail by what was looked at; the exit status says whether all is well."""
+    done = cli(world, "doctor", "--json")
+    lines = json.loads(done.stdout)
+    assert (done.exit_code == 0) == all(line["state"] == "ok" for line in lines)
+    return {line["what"]: (line["state"], line["detail"]) for line in lines}
+
+
+class TestTheDoctor:
+    def test_finds_a_model_of_another_version_well_and_says_what_becomes_of_it(
+        self, world: World
+    ) -> None:
+        upgraded(world, ACME)
+        world.night(BETA)
+
+        found = doctor(world)
+
+        assert found[ACME] == (
+            "ok",
+            "edition 1, model 2 (made by another version; starts again at its next night)",
+        )
+        assert found[BETA] == ("ok", "edition 1, model 2")
+
+    def test_says_no_more_of_it_once_the_tenant_started_again(self, world: World) -> None:
+        upgraded(world, ACME)
+        model = world.night(ACME, NEXT_NIGHT).model
+        assert doctor(world)[ACME] == ("ok", f"edition 2, model {model}")
+
+    def test_still_finds_its_damage(self, world: World) -> None:
+        upgraded(world, ACME)
+        damage(folder_of(world, ACME) / "models" / "v000002" / "factors.npy")
+        assert doctor(world)[ACME][0] == "broken"
+
+
+def damage(file: Path) -> None:
+    os.chmod(file, 0o644)
+    body = bytearray(file.read_bytes())
+    body[-1] ^= 0xFF
+    file.write_bytes(body)
+
+
+class TestGoingBackToAnEditionOfAnOlderModel:
+    @pytest.fixture
+    def later(self, world: World) -> World:
+        """Both tenants' first edition is of an older model, their second of a new one."""
+        for name in (ACME, BETA):
+            world.night(name)
+            for model in (folder_of(world, name) / "models").iterdir():
+                older_model(model)
+            assert world.night(name, NEXT_NIGHT).published
+        return world
+
+    def test_serves_it_at_once(self, later: World) -> None:
+        done = cli(later, "edition", "activate", ACME, 1, "--why", "the lists were better")
+
+        assert done.exit_code == 0, done.output
+        assert (recs(later)["edition"], later.tenant(ACME).model) == (1, 2)
+        assert len(ids(recs(later))) == 10
+        assert (recs(later, name=BETA)["edition"], later.tenant(BETA).model) == (2, 4)
+        assert doctor(later)[ACME][0] == "ok"
+
+    def test_starts_again_at_the_next_night(self, later: World) -> None:
+        cli(later, "edition", "activate", ACME, 1, "--why", "the lists were better")
+        later.stores.ledger.release(ACME, by="test", at=NOW)
+
+        report = later.night(ACME, THIRD_NIGHT)
+
+        assert (report.published, report.edition) == (True, 3)
+        assert report.figures["incumbent_model"] is None
+        assert report.model in (5, 6)
+
+    def test_is_refused_where_a_byte_of_the_model_has_changed(self, later: World) -> None:
+        damage(folder_of(later, ACME) / "models" / "v000002" / "factors.npy")
+
+        done = cli(later, "edition", "activate", ACME, 1, "--why", "the lists were better")
+
+        assert done.exit_code != 0
+        assert (recs(later)["edition"], later.tenant(ACME).model) == (2, 4)
+
+
+class TestWhatWasServedOfAnOlderModel:
+    @pytest.fixture
+    def due(self, tmp_path: Path) -> Iterator[World]:
+        """A week after acme's and beta's first night; acme's model is of another version."""
+        made = first_night(tmp_path)
+        for model in (folder_of(made, ACME) / "models").iterdir():
+            older_model(model)
+        for name in (ACME, BETA):
+            deliver(made, name, between(name, NIGHT, NIGHT + WEEK))
+        yield made
+        made.stores.engine.dispose()
+
+    @pytest.mark.parametrize("mode", [Mode.ON, Mode.FREEZE])
+    def test_is_not_scored_and_says_why_and_disturbs_nobody(self, due: World, mode: Mode) -> None:
+        if mode is not Mode.ON:
+            due.switch(ACME, mode)
+
+        report = due.night(ACME, NIGHT + WEEK)
+
+        assert report.outcome is not Outcome.FAILED
+        [point] = due.stores.nights.realised(ACME)
+        assert point.because == "not scored: model 2 was made by another version"
+        assert (point.figures, point.flagged, exit_status([report])) == (None, False, 0)
+        due.night(BETA, NIGHT + WEEK)
+        [other] = due.stores.nights.realised(BETA)
+        assert other.figures is not None

@@ -9,7 +9,15 @@ import pytest
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome
-from schema.records import Conclusion, Lease, NewEdition, NewModel, NightReport, Realised
+from schema.records import (
+    Choice,
+    Conclusion,
+    Lease,
+    NewEdition,
+    NewModel,
+    NightReport,
+    Realised,
+)
 from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World
 
 LEASE = timedelta(minutes=30)
@@ -339,6 +347,57 @@ class TestTheSeriesOfWhatWasServed:
         report = conclude(two, lease, replace(came_to(), realised=scored()))
         assert report.outcome is Outcome.FROZEN
         assert two.stores.nights.realised(ACME) == [scored()]
+
+
+def choice(night: date = NIGHT, factors: int = 64) -> Choice:
+    figures = {"ndcg_at_10": 0.4, "trials": [{"changes": {}, "gain": None}], "finished": True}
+    changes = {"als.factors": factors, "blend.without": ["als"]}
+    return Choice(night, changes, "NDCG@10 +3.0%", figures)
+
+
+class TestChoicesOfHyperParameters:
+    def test_are_kept_with_the_night_and_read_back_as_they_were_newest_first(
+        self, two: World
+    ) -> None:
+        old, new = choice(), replace(choice(NEXT_NIGHT), changes={})
+        conclude(two, lease_of(two), replace(came_to(), choice=old))
+        conclude(two, lease_of(two, NEXT_NIGHT), replace(came_to(2, 2), choice=new))
+        assert two.stores.nights.choices(ACME) == [new, old]
+
+    def test_outlast_a_night_that_made_none(self, two: World) -> None:
+        conclude(two, lease_of(two), replace(came_to(), choice=choice()))
+        conclude(two, lease_of(two, NEXT_NIGHT), came_to(2, 2))
+        assert two.stores.nights.choices(ACME) == [choice()]
+
+    def test_of_a_night_that_runs_again_are_its_last_word(self, two: World) -> None:
+        for factors in (64, 16):
+            failed = Conclusion(Outcome.FAILED, "no space", {}, choice=choice(factors=factors))
+            conclude(two, lease_of(two), failed)
+        assert two.stores.nights.choices(ACME) == [choice(factors=16)]
+
+    def test_of_one_tenant_are_not_the_others(self, two: World) -> None:
+        ours, theirs = choice(), choice(factors=16)
+        conclude(two, lease_of(two), replace(came_to(), choice=ours))
+        assert two.stores.nights.choices(BETA) == []
+        for _ in range(2):  # beta's repetition replaces beta's alone
+            failed = Conclusion(Outcome.FAILED, "no space", {}, choice=theirs)
+            conclude(two, lease_of(two, tenant=BETA), failed)
+        assert two.stores.nights.choices(ACME) == [ours]
+        assert two.stores.nights.choices(BETA) == [theirs]
+
+    def test_are_withdrawn_with_a_night_that_a_switch_prevented(self, two: World) -> None:
+        lease = lease_of(two)
+        two.switch(ACME, Mode.FREEZE)
+        conclude(two, lease, replace(came_to(), choice=choice()))
+        assert two.stores.nights.choices(ACME) == []
+
+    def test_are_not_kept_where_the_pointer_could_not_be_swapped(self, two: World) -> None:
+        def full(edition: NewEdition) -> None:
+            raise OSError("no space")
+
+        with pytest.raises(OSError, match="no space"):
+            conclude(two, lease_of(two), replace(came_to(), choice=choice()), point=full)
+        assert two.stores.nights.choices(ACME) == []
 
 
 class TestPublishedNights:
