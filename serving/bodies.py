@@ -31,7 +31,7 @@ class Why(BaseModel):
 
     kind: Literal["reorder", "similar", "popular"]
     because: list[str] = Field(description="products that speak for it")
-    text: str = Field(examples=["Bought 6 times, usually every 30 days, last 31 days ago"])
+    text: str = Field(examples=["Bought 6 times, usually every 5 weeks, last 7 weeks ago"])
 
 
 class Recommendation(BaseModel):

@@ -154,4 +154,10 @@ def _reorder(entry: Entry) -> str:
 
 
 def _span(days: int) -> str:
-    return f"{days} day" if days == 1 else f"{days} days"
+    """As a person says it: in days up to a fortnight, then in weeks, from two months on in months."""
+    count, word = days, "day"
+    if days >= 60:
+        count, word = round(days / 30.4), "month"
+    elif days >= 14:
+        count, word = round(days / 7), "week"
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
@@ -101,15 +101,27 @@ class Figures:
 
     Attributes:
         asked: (factors, customers looked at) of every trial, in order.
+        carried: (factors, factors of the model carried on from) of every trial that had one.
         now: seconds so far; every trial takes one.
     """
 
     said: Mapping[int, Sequence[tuple[float, float, float]]]
-    asked: list[tuple[int, int]]
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    carried: list[tuple[int, int]] = field(default_factory=list)
     now: float = 0.0
 
-    def train(self, told: History, windows: Windows, settings: TenantSettings, **_: Any) -> Model:
+    def train(
+        self,
+        told: History,
+        windows: Windows,
+        settings: TenantSettings,
+        *,
+        start: Model | None = None,
+        **_: Any,
+    ) -> Model:
         self.now += 1
+        if start is not None:
+            self.carried.append((settings.als.factors, start.settings.als.factors))
         return replace(model(), settings=settings)
 
     def judge(
@@ -135,7 +147,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Trials whose figures are told: one candidate for every number of factors."""
 
     def tell(said: Mapping[int, Sequence[tuple[float, float, float]]]) -> Figures:
-        figures = Figures({PLAIN: [(0.1, 0.4, 0.2)], **said}, [])
+        figures = Figures({PLAIN: [(0.1, 0.4, 0.2)], **said})
         monkeypatch.setattr(tuning, "CANDIDATES", ({}, *({"als.factors": n} for n in said)))
         monkeypatch.setattr(tuning, "train", figures.train)
         monkeypatch.setattr(tuning, "judge", figures.judge)
@@ -185,7 +197,7 @@ class TestTheChoice:
         told({1: [(0.1, 0.4 * by, 0.2 * by)]})
         found = chosen()
         assert found.changes == ({"als.factors": 1} if better > 1 else {})
-        assert ("nothing was better by 1%" in found.because) is (better < 1)
+        assert (f"nothing was better by {LEAST_GAIN:.0%}" in found.because) is (better < 1)
 
     @pytest.mark.parametrize("worse", [0.5, 1.5])
     def test_is_never_one_that_loses_rmse_whatever_its_lists_gain(
@@ -248,6 +260,13 @@ class TestTheRungs:
             RUNGS[1]: [PLAIN, 7, 6, 5],
             RUNGS[2]: [PLAIN, 7],
         }
+
+    def test_carry_each_candidate_on_from_its_own_model_of_the_rung_before(
+        self, told: Told
+    ) -> None:
+        figures = told(SEVEN)
+        chosen()
+        assert figures.carried == [(n, n) for n in (PLAIN, 7, 6, 5, PLAIN, 7)]
 
     def test_decide_by_the_last_one_alone(self, told: Told) -> None:
         """What won on few customers may lose on more."""

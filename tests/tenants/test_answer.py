@@ -275,10 +275,12 @@ class TestAReason:
         ("times", "days_ago", "every_days", "text"),
         [
             (1, 1, 0, "Bought once, last yesterday"),
-            (1, 31, 0, "Bought once, last 31 days ago"),
+            (1, 31, 0, "Bought once, last 4 weeks ago"),
             (2, 5, 12, "Bought 2 times, last 5 days ago"),
-            (6, 31, 30, "Bought 6 times, usually every 30 days, last 31 days ago"),
+            (6, 49, 35, "Bought 6 times, usually every 5 weeks, last 7 weeks ago"),
             (3, 2, 1, "Bought 3 times, usually every 1 day, last 2 days ago"),
+            (4, 13, 59, "Bought 4 times, usually every 8 weeks, last 13 days ago"),
+            (4, 60, 100, "Bought 4 times, usually every 3 months, last 2 months ago"),
         ],
     )
     def test_to_buy_again_counts_days_and_dates(
