@@ -8,6 +8,7 @@ from typing import Any
 from factory.judge import judge
 from factory.train import ALS, train
 from schema.dates import day_date
+from schema.errors import Problem
 from schema.records import Choice, History, Judgement, Model, Windows
 from schema.settings import TenantSettings, TuningSettings, with_changes
 
@@ -45,14 +46,14 @@ class Trial:
 
     Attributes:
         gain: mean relative gain in NDCG@10, of any products and of new ones, over the settings as
-            they are; None where RMSE ruled it out.
+            they are; None where RMSE ruled it out, or it could not be trained at all.
     """
 
     changes: Mapping[str, Any]
     rung: int
-    rmse: float
-    ndcg_at_10: float
-    ndcg_new_at_10: float
+    rmse: float | None
+    ndcg_at_10: float | None
+    ndcg_new_at_10: float | None
     gain: float | None
 
 
@@ -82,6 +83,7 @@ def tune(
     night: date,
     fixed: Collection[str],
     clock: Callable[[], float],
+    new_only: bool = False,
 ) -> Choice | None:
     """Try CANDIDATES on the last teach window, which lies before the judge window: what is chosen
     is never judged on the pairs it was chosen by.
@@ -92,11 +94,12 @@ def tune(
 
     Args:
         settings: without any earlier choice; ``tuning.core_seconds`` is the budget.
-        fixed: settings the tenant chose itself: left alone.
+        fixed: settings, or groups of them, that the tenant chose itself: left alone.
         clock: seconds of computing so far.
+        new_only: as for ``judge``.
 
     Returns:
-        None where the history is too short to set a window aside.
+        None where the history is too short to set a window aside, or nothing is left to try.
 
     Source: Jamieson, Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
         Optimization" (successive halving), AISTATS 2016.
@@ -105,7 +108,10 @@ def tune(
         return None
     practice = Windows(windows.days, windows.judge, windows.teach[:-1])
     begun, finished = clock(), True
-    free = [changes for changes in CANDIDATES if not set(changes) & set(fixed)]
+    said = {*fixed, *(f"{group}.{name}" for group in fixed for name in _names(group))}
+    free = [changes for changes in CANDIDATES if not said & set(changes)]
+    if len(free) < 2:
+        return None
     starts: dict[int, Model] = {}
     trials: dict[int, Trial] = {}
     running, done = list(range(len(free))), 0
@@ -113,22 +119,38 @@ def tune(
         plain: Judgement | None = None
         for place in running:
             each = (clock() - begun) / max(done, 1)
-            if plain is not None and each * (done + 1) > settings.tuning.core_seconds:
+            ahead = (
+                1 if plain is not None else 2
+            )  # a rung with the plain settings alone tells nothing
+            if done and each * (done + ahead) > settings.tuning.core_seconds:
                 finished = False
                 break
             done += 1
-            tried = with_changes(settings, dict(free[place]))
-            starts[place] = model = train(
-                history, practice, tried, kind=ALS, fingerprint="", start=starts.get(place)
-            )
-            [found] = judge([model], history, practice, seed=settings.seed + rung, most=customers)
+            try:
+                tried = with_changes(settings, dict(free[place]))
+                starts[place] = model = train(
+                    history, practice, tried, kind=ALS, fingerprint="", start=starts.get(place)
+                )
+                [found] = judge(
+                    [model],
+                    history,
+                    practice,
+                    seed=settings.seed + rung,
+                    most=customers,
+                    new_only=new_only,
+                )
+            except Problem:  # these settings do not go with this history: not the tenant's trouble
+                if place == 0:
+                    raise
+                trials[place] = Trial(free[place], rung, None, None, None, None)
+                continue
             plain = plain or found
             trials[place] = _trial(free[place], rung, found, plain)
         reached = [place for place in running[1:] if trials[place].rung == rung] if finished else []
         reached.sort(key=lambda place: -_order(trials[place]))
         running = [0, *reached[: len(reached) // 2]]
-        if len(running) < 2:
-            break
+        if len(running) < 2 or (plain is not None and plain.customers < customers):
+            break  # nothing left to compare, or nobody left to look at
     return _choice(list(trials.values()), practice, night, clock() - begun, finished=finished)
 
 
@@ -143,6 +165,12 @@ def _trial(changes: Mapping[str, Any], rung: int, found: Judgement, plain: Judge
     return Trial(changes, rung, found.rmse, found.ndcg_at_10, found.ndcg_new_at_10, gain)
 
 
+def _names(group: str) -> Collection[str]:
+    field = TenantSettings.model_fields.get(group)
+    inner = getattr(field.annotation, "model_fields", None) if field else None
+    return inner or ()
+
+
 def _order(trial: Trial) -> float:
     return -1.0 if trial.gain is None else trial.gain
 
@@ -150,8 +178,8 @@ def _order(trial: Trial) -> float:
 def _choice(
     trials: Sequence[Trial], practice: Windows, night: date, seconds: float, *, finished: bool
 ) -> Choice:
-    last = max(trial.rung for trial in trials)
-    best = max((trial for trial in trials if trial.rung == last), key=_order)
+    last = max((trial.rung for trial in trials if trial.changes), default=0)
+    best = max((trial for trial in trials if trial.rung >= last), key=_order)
     gain = _order(best)
     tried = f"{len(trials)} settings on the {practice.days} days from {day_date(practice.judge)}"
     if gain >= LEAST_GAIN:

@@ -121,7 +121,7 @@ def _work(
 ) -> Conclusion:
     with during(Stage.VALIDATE, tenant.tenant):
         chosen = next(iter(stores.nights.choices(tenant.tenant)), None)
-        settings = settings_of(template, tenant.changes, chosen.changes if chosen else None)
+        settings = settings_of(template, tenant.changes, chosen.changes if chosen else {})
     frozen_early = tenant.model is None and not trains(tenant.mode)
     if frozen_early or not publishes(tenant.mode, settings):
         return _idle(stores, tenant, settings, night)
@@ -141,7 +141,7 @@ def _work(
     if windows is not None and trains(tenant.mode):
         with watch.during(Stage.TUNE):
             plain = settings_of(template, tenant.changes)
-            choice = _tuned(stores, tenant, plain, history, windows, night, chosen)
+            choice = _tuned(stores, tenant, plain, history, windows, night, chosen, bought.decided)
             if choice is not None:
                 settings = settings_of(template, tenant.changes, choice.changes)
     with watch.during(Stage.REALISED):
@@ -201,6 +201,7 @@ def _tuned(
     windows: Windows,
     night: date,
     last: Choice | None,
+    bought: Bought,
 ) -> Choice | None:
     """A new choice of hyper-parameters, where one is due."""
     before = stores.nights.published(tenant.tenant, 1)
@@ -210,7 +211,13 @@ def _tuned(
     if not due(last, night, judged.get("ndcg_at_10"), settings.tuning):
         return None
     return tune(
-        history, windows, settings, night=night, fixed=tenant.changes, clock=time.process_time
+        history,
+        windows,
+        settings,
+        night=night,
+        fixed=tenant.changes,
+        clock=time.process_time,
+        new_only=bought is Bought.EXCLUDE,
     )
 
 

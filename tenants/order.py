@@ -1,6 +1,7 @@
 """One tenant's order: its name, time zone and settings, laid over the template."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,11 +28,16 @@ def zone(name: str) -> ZoneInfo:
 def settings_of(
     template: TenantSettings,
     changes: Mapping[str, Any],
-    chosen: Mapping[str, Any] | None = None,
+    chosen: Mapping[str, Any] = MappingProxyType({}),
 ) -> TenantSettings:
     """The settings a tenant runs with: the template, what its data chose, its own word over both.
+
+    Where tuning is turned off, what it chose before does not hold either.
 
     Args:
         changes: what the tenant set itself; chosen: what tuning found.
     """
-    return with_changes(with_changes(template, dict(chosen or {})), dict(changes))
+    ordered = with_changes(template, dict(changes))
+    if not chosen or ordered.tuning.core_seconds == 0:
+        return ordered
+    return with_changes(with_changes(template, dict(chosen)), dict(changes))

@@ -158,7 +158,7 @@ def _described(stores: Stores, config: Config, known: Tenant) -> dict[str, Any]:
         "changes": dict(known.changes),
         "tuned": chosen.changes if chosen else {},
         "settings": settings_of(
-            config.template, known.changes, chosen.changes if chosen else None
+            config.template, known.changes, chosen.changes if chosen else {}
         ).model_dump(mode="json"),
         "audit": stores.ledger.audit(known.tenant),
     }

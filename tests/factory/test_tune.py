@@ -16,6 +16,7 @@ from factory.affinity import AFFINITY
 from factory.judge import judge
 from factory.tune import CANDIDATES, LEAST_GAIN, MOST_LOSS, RUNGS, due, tune
 from factory.windows import choose
+from schema.errors import Problem
 from schema.records import Choice, History, Judgement, Model, Windows
 from schema.settings import (
     AlsSettings,
@@ -103,12 +104,14 @@ class Figures:
         asked: (factors, customers looked at) of every trial, in order.
         carried: (factors, factors of the model carried on from) of every trial that had one.
         now: seconds so far; every trial takes one.
+        known: customers there are.
     """
 
     said: Mapping[int, Sequence[tuple[float, float, float]]]
     asked: list[tuple[int, int]] = field(default_factory=list)
     carried: list[tuple[int, int]] = field(default_factory=list)
     now: float = 0.0
+    known: int = 10_000
 
     def train(
         self,
@@ -125,14 +128,22 @@ class Figures:
         return replace(model(), settings=settings)
 
     def judge(
-        self, models: Sequence[Model], told: History, windows: Windows, *, seed: int, most: int
+        self,
+        models: Sequence[Model],
+        told: History,
+        windows: Windows,
+        *,
+        seed: int,
+        most: int,
+        new_only: bool,
     ) -> list[Judgement]:
         [tried] = models
         factors = tried.settings.als.factors
         self.asked.append((factors, most))
         rungs = self.said[factors]
         rmse, ndcg, new = rungs[min(RUNGS.index(most), len(rungs) - 1)]
-        return [judged(rmse, ndcg=ndcg, ndcg_new_at_10=new)]
+        found = judged(rmse, ndcg=ndcg, ndcg_new_at_10=new)
+        return [replace(found, customers=min(most, self.known))]
 
     def clock(self) -> float:
         return self.now
@@ -188,6 +199,32 @@ class TestTheChoice:
     def test_where_nobody_finds_anything_new_is_by_the_rest(self, told: Told) -> None:
         told({PLAIN: [(0.1, 0.4, 0.0)], 1: [(0.1, 0.44, 0.0)]})
         assert gains(chosen())[1] == pytest.approx(0.05)
+
+    def test_goes_without_a_candidate_that_cannot_be_trained(
+        self, told: Told, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        figures = told({1: [(0.1, 0.5, 0.3)], 2: [(0.1, 0.44, 0.22)]})
+
+        def train(told: History, windows: Windows, settings: TenantSettings, **rest: Any) -> Model:
+            if settings.als.factors == 1:
+                raise Problem("the factors did not stay finite", "raise it", code="TRAIN_X")
+            return figures.train(told, windows, settings, **rest)
+
+        monkeypatch.setattr(tuning, "train", train)
+        found = chosen()
+        assert found.changes == {"als.factors": 2}
+        assert gains(found)[1] is None
+
+    def test_leaves_a_whole_group_alone_that_the_tenant_set(self, told: Told) -> None:
+        told({1: [(0.1, 0.5, 0.3)]})
+        settings = TenantSettings()
+        assert tune(checkerboard(), TOLD, settings, night=NIGHT, fixed=["als"], clock=still) is None
+
+    def test_looks_at_everybody_once(self, told: Told) -> None:
+        figures = told({1: [(0.1, 0.5, 0.3)]})
+        figures.known = 30
+        chosen()
+        assert [most for _, most in figures.asked] == [RUNGS[0]] * 2
 
     @pytest.mark.parametrize("better", [0.5, 1.5])
     def test_stays_with_the_settings_as_they_are_unless_one_is_clearly_better(

@@ -62,6 +62,18 @@ class TestAnOrder:
 
         assert settings_of(other, {"lists.length": 45}).als.factors == 16
 
+    def test_goes_by_what_its_data_chose_where_it_chose_nothing_itself(self) -> None:
+        tuned = {"als.factors": 64, "als.alpha": 2.0}
+
+        ordered = settings_of(TEMPLATE, {"als.factors": 8}, tuned)
+
+        assert (ordered.als.factors, ordered.als.alpha) == (8, 2.0)
+
+    def test_takes_what_its_data_chose_back_where_tuning_is_turned_off(self) -> None:
+        ordered = settings_of(TEMPLATE, {"tuning.core_seconds": 0}, {"als.factors": 64})
+
+        assert ordered.als.factors == 48
+
     def test_leaves_its_own_choices_as_they_were(self) -> None:
         changes = {"lists.length": 45}
 
