@@ -27,6 +27,9 @@ PURCHASES = 300.0
 
 RIDGE = 10.0
 
+LEAST_TENANTS = 10
+"""A feature that fewer tenants have says nothing about the others: 0."""
+
 
 def main() -> None:
     """Study every folder, regress on all of them together, print the module."""
@@ -45,6 +48,8 @@ def main() -> None:
     print("PRIOR = Blend(")
     for name, names, lessons in (("repeat", REPEAT, repeats), ("fresh", FRESH, freshes)):
         beta = regress(joined(lessons, len(names)), np.zeros(len(names)), RIDGE)
+        told = sum((lesson.design.std(0) > 0).astype(int) for lesson in lessons)
+        beta[1:][np.asarray(told)[1:] < min(LEAST_TENANTS, len(lessons))] = 0
         values = ", ".join(f'"{n}": {b:.3f}' for n, b in zip(names, beta, strict=True))
         print(f"    {name}={{{values}}},")
     print(")")
