@@ -179,10 +179,11 @@ def bought_between(history: History, start: int, end: int) -> csr_matrix:
     return labels
 
 
-def usual_interval(evidence: Evidence) -> _Doubles:
-    """(m,) mean days between a pair's purchases; 0 where it was bought once."""
-    gaps = np.maximum(evidence.times - 1, 1)
-    return np.where(evidence.times > 1, (evidence.last - evidence.first) / gaps, 0.0)
+def usual_interval(evidence: Evidence, pairs: NDArray[np.integer]) -> _Doubles:
+    """(len(pairs),) mean days between a pair's purchases; 0 where it was bought once."""
+    times = evidence.times[pairs]
+    span = evidence.last[pairs] - evidence.first[pairs]
+    return np.where(times > 1, span / np.maximum(times - 1, 1), 0.0)
 
 
 def _starts_of_pairs(customer: _Ints, product: _Ints) -> NDArray[np.int64]:

@@ -47,9 +47,10 @@ def _of_products(evidence: Evidence) -> _Floats:
     """Shares of the known customers, what sells, since when, and how its group does.
 
     ``share = log((buyers + ½) / (N + 1))`` with N known customers, likewise for the last window,
-    the season, first-time buyers of both, and decayed sales; ``unsold``, ``on_sale``: log(1 +
-    horizons since the last, the first sale); ``category_share``: log share of the category in
-    decayed purchases, ``category_recent_share`` in the last window's buyers.
+    the season, first-time buyers of both, and decayed sales; ``unsold``: log(1 + 4 × horizons
+    since the last sale), ``on_sale``: log(1 + horizons since the first); ``category_share``: log
+    share of the category in decayed purchases, ``category_recent_share`` in the last window's
+    buyers.
     """
     known = float(evidence.known.sum()) + 1
     shares = [
@@ -106,8 +107,8 @@ def _of_customers(evidence: Evidence) -> _Floats:
 def _of_pairs(evidence: Evidence) -> _Floats:
     """How often and how lately this customer bought this product, and whether it is due.
 
-    ``due``: log of the days since the last purchase
-    over the pair's usual interval, which is shrunk to the product's, and that to the horizon.
+    ``age``: log(1 + 4 × horizons since the last purchase); ``due``: log of the days since then over
+    the pair's usual interval, which is shrunk to the product's, and that to the horizon.
     """
     horizon = evidence.horizon
     age = evidence.day - evidence.last

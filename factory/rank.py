@@ -110,14 +110,15 @@ def _entries(
     entries["probability"] = key_scores(chosen)
     evidence = scene.moment.evidence
     width = evidence.buyers.size
-    owned = evidence.customer.astype(np.int64) * width + evidence.product
-    wanted = block.astype(np.int64)[:, None] * width + product
-    pair = np.minimum(np.searchsorted(owned, wanted), max(len(owned) - 1, 0))
-    bought = (owned[pair] == wanted) & (product >= 0) if len(owned) else product < -1
-    pair = pair[bought]
+    at, pairs = evidence.pairs_of(block)
+    owned = at * width + evidence.product[pairs]
+    wanted = np.arange(len(block))[:, None] * width + product
+    place = np.minimum(np.searchsorted(owned, wanted), max(len(owned) - 1, 0))
+    bought = (owned[place] == wanted) & (product >= 0) if len(owned) else product < -1
+    pair = pairs[place[bought]]
     entries["times"][bought] = np.minimum(evidence.times[pair], 65_535)
     entries["days_ago"][bought] = np.minimum(evidence.day - evidence.last[pair], 65_535)
-    entries["every_days"][bought] = np.minimum(np.rint(usual_interval(evidence)[pair]), 65_535)
+    entries["every_days"][bought] = np.minimum(np.rint(usual_interval(evidence, pair)), 65_535)
     seed = because(scene, model, block, vectors, np.where((product >= 0) & ~bought, product, -1))
     segment = np.broadcast_to(evidence.segment[block][:, None], product.shape)
     liked = (product >= 0) & favourites[segment + 1, np.maximum(product, 0)]

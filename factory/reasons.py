@@ -51,12 +51,12 @@ def because(
     score = np.einsum("ck,clk->cl", vectors, factors[np.maximum(listed, 0)])
     asked = (listed >= 0) & (weight * score >= LEAST_ODDS)
     evidence = scene.moment.evidence
-    weights = confidence(scene.taste, settings)
-    owned = _owned(weights, evidence)
+    weights = confidence(scene.taste[block], settings)
+    owned = _owned(weights, block, evidence)
     shared = factors.T @ factors
     shared[np.diag_indices_from(shared)] += np.float32(settings.regularization)
-    for group in _groups(weights, block, asked, factors.shape[1]):
-        cells, filled = _padded(weights, block[group])
+    for group in _groups(weights, asked, factors.shape[1]):
+        cells, filled = _padded(weights, group)
         seeds, c = weights.indices[cells], np.where(filled, weights.data[cells], 0)
         y = factors[seeds]
         more = np.sqrt(np.maximum(c - 1, 0))[:, :, None] * y
@@ -76,22 +76,24 @@ def because(
     return found
 
 
-def _owned(weights: csr_matrix, evidence: Evidence) -> NDArray[np.bool_]:
+def _owned(
+    weights: csr_matrix, block: NDArray[np.integer], evidence: Evidence
+) -> NDArray[np.bool_]:
     """(nnz,) which of the pairs with a weight were bought; all that were bought have one."""
     width = weights.shape[1]
     rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    at, pairs = evidence.pairs_of(block)
+    owned = np.zeros(weights.nnz, bool)
     cells = rows * width + weights.indices
-    owned = np.zeros(len(cells), bool)
-    bought = evidence.customer.astype(np.int64) * width + evidence.product
-    owned[np.searchsorted(cells, bought)] = True
+    owned[np.searchsorted(cells, at * width + evidence.product[pairs])] = True
     return owned
 
 
 def _groups(
-    weights: csr_matrix, block: NDArray[np.integer], asked: NDArray[np.bool_], factors: int
+    weights: csr_matrix, asked: NDArray[np.bool_], factors: int
 ) -> Iterator[NDArray[np.int64]]:
     """Places in the block with something asked, customers with as many seeds together."""
-    seeds = np.diff(weights.indptr)[block]
+    seeds = np.diff(weights.indptr)
     places = np.flatnonzero(asked.any(1) & (seeds > 0))
     places = places[np.argsort(seeds[places], kind="stable")]
     while len(places):

@@ -119,18 +119,15 @@ def tune(
         plain: Judgement | None = None
         for place in running:
             each = (clock() - begun) / max(done, 1)
-            ahead = (
-                1 if plain is not None else 2
-            )  # a rung with the plain settings alone tells nothing
+            # A rung with the plain settings alone tells nothing: it has to have room for another.
+            ahead = 2 if plain is None else 1
             if done and each * (done + ahead) > settings.tuning.core_seconds:
                 finished = False
                 break
             done += 1
             try:
-                tried = with_changes(settings, dict(free[place]))
-                starts[place] = model = train(
-                    history, practice, tried, kind=ALS, fingerprint="", start=starts.get(place)
-                )
+                model = _trained(history, practice, settings, free[place], starts.get(place))
+                starts[place] = model
                 [found] = judge(
                     [model],
                     history,
@@ -152,6 +149,17 @@ def tune(
         if len(running) < 2 or (plain is not None and plain.customers < customers):
             break  # nothing left to compare, or nobody left to look at
     return _choice(list(trials.values()), practice, night, clock() - begun, finished=finished)
+
+
+def _trained(
+    history: History,
+    practice: Windows,
+    settings: TenantSettings,
+    changes: Mapping[str, Any],
+    start: Model | None,
+) -> Model:
+    tried = with_changes(settings, dict(changes))
+    return train(history, practice, tried, kind=ALS, fingerprint="", start=start)
 
 
 def _trial(changes: Mapping[str, Any], rung: int, found: Judgement, plain: Judgement) -> Trial:

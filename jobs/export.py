@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from schema.errors import NotThere, Refused
 from schema.names import Bought
 from schema.records import Entry, Tenant
+from schema.rules import Ruling, ruling
 from storage import durable
 from storage.durable import Disk
 from storage.editions import Edition
@@ -49,11 +50,12 @@ class Opened:
     tenant: Tenant
     edition: Edition
     shown: Shown
+    ruling: Ruling
 
 
 @contextmanager
-def opened(stores: Stores, tenant: Tenant, number: int | None) -> Iterator[Opened]:
-    """Open an edition, with the catalogue as it is now: what a lookup would answer from.
+def opened(stores: Stores, tenant: Tenant, number: int | None, now: datetime) -> Iterator[Opened]:
+    """Open an edition, with catalogue and rules as they are now: what a lookup would answer from.
 
     Args:
         number: None for the edition that is served.
@@ -74,7 +76,7 @@ def opened(stores: Stores, tenant: Tenant, number: int | None) -> Iterator[Opene
         sellable = stores.datasets.sellable(tenant.uid)
         sold = edition if sellable is None else edition.as_sold(sellable)
         shown = Shown(number, edition.model, at, edition.segments, edition.bought)
-        yield Opened(tenant, sold, shown)
+        yield Opened(tenant, sold, shown, ruling(tenant.rules, sold.products, now))
     finally:
         edition.lists.close()
 
@@ -85,7 +87,7 @@ def export(
     """Write an edition's lists into one file, whole or not at all.
 
     Every row is made by the lookup's own code (``tenants.answer``): what cannot be sold any more
-    is left out, and the ranks close up. Rows are sorted by customer id (by its bytes), then rank;
+    is left out, the tenant's rules are obeyed, and the ranks close up. Rows are sorted by customer id (by its bytes), then rank;
     the list for strangers is not among them.
 
     Args:
@@ -147,7 +149,17 @@ def _rows(
 ) -> list[dict[str, Any]]:
     tenant, products = source.tenant, source.edition.products
     whole = Ask(len(own), bought)
-    body = answer(tenant.tenant, customer, tenant.mode, source.shown, own, (), products, whole)
+    body = answer(
+        tenant.tenant,
+        customer,
+        tenant.mode,
+        source.shown,
+        own,
+        (),
+        products,
+        whole,
+        source.ruling,
+    )
     return [
         {
             **line,

@@ -37,7 +37,7 @@ def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:
     found = {"what": tenant.tenant, "state": "ok", "detail": "nothing published yet"}
     try:
         current = stores.editions.current(tenant.uid)
-        model = "" if tenant.model is None else _model(stores, tenant)
+        model = "" if tenant.model is None else _model(stores, tenant.uid, tenant.model)
         if current is not None:
             stores.editions.check(tenant.uid, current.edition, current.manifest_sha256)
             found["detail"] = f"edition {current.edition}, {model}"
@@ -46,11 +46,11 @@ def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:
     return found
 
 
-def _model(stores: Stores, tenant: Tenant) -> str:
+def _model(stores: Stores, uid: str, number: int) -> str:
     try:
-        stores.models.load(tenant.uid, tenant.model or 0)
+        stores.models.load(uid, number)
     except Problem as problem:
         if problem.code != "MODEL_VERSION":
             raise
-        return f"model {tenant.model} (made by another version; starts again at its next night)"
-    return f"model {tenant.model}"
+        return f"model {number} (made by another version; starts again at its next night)"
+    return f"model {number}"

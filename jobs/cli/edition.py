@@ -105,7 +105,7 @@ def export_lists(
     """
     known = stores.ledger.tenant(tenant)
     with (
-        opened(stores, known, number) as source,
+        opened(stores, known, number, now()) as source,
         Progress(console=Console(stderr=True)) as progress,
         writing(out),
     ):

@@ -171,7 +171,9 @@ class TestTaste:
 class TestTheUsualInterval:
     def test_is_the_mean_of_the_days_between(self) -> None:
         told = history([(0, 0, 1), (0, 0, 4), (0, 0, 11), (0, 1, 3)], 1, 2)
-        assert usual_interval(as_of(told, 20, horizon=5)).tolist() == [5, 0]
+        found = as_of(told, 20, horizon=5)
+        assert usual_interval(found, np.arange(2)).tolist() == [5, 0]
+        assert usual_interval(found, np.array([1, 0, 0])).tolist() == [0, 5, 5]
 
 
 def test_labels_of_a_window_are_ones_where_a_customer_bought_in_it() -> None:

@@ -4,16 +4,18 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.export import COLUMNS, export, opened
 from schema.errors import NotThere, Problem, Refused
-from schema.names import Bought, Mode, TenantId
+from schema.names import Action, Bought, Mode, TenantId
+from schema.rules import written
 from tests.scenarios.tree import folder_of
 from tests.serving.morning import Night, Served, one_night, serving
-from tests.world import ACME, BETA, NEXT_NIGHT, World, tables
+from tests.world import ACME, BETA, NEXT_NIGHT, NOW, World, tables
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def exported(
     file: str = "lists.parquet",
 ) -> Path:
     path = world.folder / file
-    with opened(world.stores, world.tenant(name), number) as source:
+    with opened(world.stores, world.tenant(name), number, NOW) as source:
         export(source, path, bought, lambda done, total: None)
     return path
 
@@ -88,6 +90,22 @@ class TestAnExport:
         with serving(world, night.keys) as served:
             assert found == asked(served, ACME, Bought.INCLUDE)
 
+    def test_obeys_the_tenants_rules_as_the_button_does(self, world: World, night: Night) -> None:
+        first, second, *_ = [row["product_id"] for row in rows(exported(world))]
+        for action, product, value in (
+            (Action.EXCLUDE, first, None),
+            (Action.BURY, second, 0.001),
+        ):
+            rule = written(
+                action, product=product, value=value, why="x", zone=ZoneInfo("UTC"), by="t", at=NOW
+            )
+            world.stores.ledger.add_rule(ACME, rule, at=NOW)
+        found = rows(exported(world))
+        assert first not in {row["product_id"] for row in found}
+        assert found[0]["product_id"] != second
+        with serving(world, night.keys) as served:
+            assert found == asked(served, ACME, Bought.INCLUDE)
+
     def test_has_the_columns_it_promises_and_says_whose_it_is(self, world: World) -> None:
         schema = pq.read_schema(exported(world))
         assert schema.equals(COLUMNS)
@@ -133,7 +151,7 @@ class TestAnExport:
         whole = rows(exported(world))
         monkeypatch.setattr("jobs.export.AT_ONCE", 7)
         told: list[tuple[int, int]] = []
-        with opened(world.stores, world.tenant(ACME), None) as source:
+        with opened(world.stores, world.tenant(ACME), None, NOW) as source:
             done = export(
                 source,
                 world.folder / "parts.parquet",

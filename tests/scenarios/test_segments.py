@@ -18,7 +18,7 @@ from schema.settings import BlendSettings
 from tests.scenarios.test_rules import recs
 from tests.scenarios.tree import contents
 from tests.serving.morning import SOON, Keys, serving
-from tests.world import ACME, BETA, NIGHT, TEMPLATE, Tables, World, open_world, tables
+from tests.world import ACME, BETA, NIGHT, NOW, TEMPLATE, Tables, World, open_world, tables
 
 CUSTOMERS = [f"C-{n:04}" for n in range(60)]
 AFFINITIES = TEMPLATE.model_copy(update={"blend": BlendSettings(sample=5_000, without=("als",))})
@@ -112,7 +112,7 @@ def buyers(name: TenantId, since: date) -> Counter[tuple[str, str | None]]:
 
 class TestEveryDoor:
     def test_says_the_same(self, made: World) -> None:
-        with opened(made.stores, made.tenant(ACME), None) as source:
+        with opened(made.stores, made.tenant(ACME), None, NOW) as source:
             path = made.folder / "lists.parquet"
             export(source, path, Bought.INCLUDE, lambda done, total: None)
         written: dict[str, list[str]] = {}
