@@ -1,6 +1,6 @@
 """An edition as one table: for every customer with a list of their own, what a lookup shows now."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,20 +8,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from schema.errors import NotThere, Refused
 from schema.names import Bought
-from schema.records import Entry, Tenant
-from schema.rules import Ruling, ruling
+from schema.records import PACKED, Tenant
+from schema.rules import ruling
 from storage import durable
 from storage.durable import Disk
 from storage.editions import Edition
 from storage.stores import Stores
-from tenants.answer import Ask, Shown, answer
+from tenants.answer import Ask, Shown, answer, stale_from, unsold
 from tenants.lifecycle import serves
+from tenants.order import zone
 
 COLUMNS = pa.schema(
     {
@@ -50,15 +52,21 @@ class Opened:
     tenant: Tenant
     edition: Edition
     shown: Shown
-    ruling: Ruling
 
 
 @contextmanager
-def opened(stores: Stores, tenant: Tenant, number: int | None, now: datetime) -> Iterator[Opened]:
+def opened(
+    stores: Stores,
+    tenant: Tenant,
+    number: int | None,
+    now: datetime,
+    stale_days: float | None = None,
+) -> Iterator[Opened]:
     """Open an edition, with catalogue and rules as they are now: what a lookup would answer from.
 
     Args:
         number: None for the edition that is served.
+        stale_days: how old it may be before answers are marked stale; None for whatever age.
 
     Raises:
         Refused: the tenant is off (``MODE``): a lookup shows nothing.
@@ -73,10 +81,21 @@ def opened(stores: Stores, tenant: Tenant, number: int | None, now: datetime) ->
     number, sha, at = _named(stores, tenant, number)
     edition = stores.editions.open(tenant.uid, number, sha)
     try:
-        sellable = stores.datasets.sellable(tenant.uid)
-        sold = edition if sellable is None else edition.as_sold(sellable)
-        shown = Shown(number, edition.model, at, edition.segments, edition.bought)
-        yield Opened(tenant, sold, shown, ruling(tenant.rules, sold.products, now))
+        shown = Shown(
+            number,
+            edition.model,
+            at,
+            edition.products,
+            edition.popular,
+            edition.segments,
+            edition.bought,
+            None
+            if stale_days is None
+            else stale_from(edition.night, stale_days, zone(tenant.timezone)),
+            unsold(edition.products, stores.datasets.sellable(tenant.uid)),
+            ruling(tenant.rules, edition.products, now),
+        )
+        yield Opened(tenant, edition, shown)
     finally:
         edition.lists.close()
 
@@ -144,22 +163,10 @@ def _batches(source: Opened, bought: Bought) -> Iterator[tuple[int, pa.RecordBat
         yield len(block), pa.RecordBatch.from_pylist(rows, COLUMNS)
 
 
-def _rows(
-    source: Opened, customer: str, own: Sequence[Entry], bought: Bought
-) -> list[dict[str, Any]]:
-    tenant, products = source.tenant, source.edition.products
-    whole = Ask(len(own), bought)
-    body = answer(
-        tenant.tenant,
-        customer,
-        tenant.mode,
-        source.shown,
-        own,
-        (),
-        products,
-        whole,
-        source.ruling,
-    )
+def _rows(source: Opened, customer: str, own: bytes, bought: Bought) -> list[dict[str, Any]]:
+    tenant, shown = source.tenant, source.shown
+    whole = Ask(len(own) // PACKED.size, bought)
+    body = answer(tenant.tenant, customer, tenant.mode, shown, own, whole, stale=False)
     return [
         {
             **line,
@@ -167,5 +174,5 @@ def _rows(
             "reason": line["reason"]["text"],
             "reason_kind": line["reason"]["kind"],
         }
-        for line in body["recommendations"]
+        for line in orjson.loads(body)["recommendations"]
     ]

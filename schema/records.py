@@ -1,11 +1,12 @@
 """The frozen values that cross floors. Arrays are read-only by agreement: nobody writes into them."""
 
 import math
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from schema.names import Action, Mode, Outcome, ProductId, Role, TenantId
 from schema.settings import TenantSettings
@@ -30,6 +31,8 @@ ENTRY = (
 )
 """One place on a list, packed little-endian: written as a numpy array, read with struct."""
 
+PACKED = struct.Struct("<" + "".join({"<i4": "i", "<f4": "f", "<u2": "H"}[c] for _, c in ENTRY))
+
 
 class Entry(NamedTuple):
     """One place on a list; fields as in ENTRY."""
@@ -41,6 +44,11 @@ class Entry(NamedTuple):
     days_ago: int
     every_days: int
     reason: int
+
+
+def entries(body: bytes) -> list[Entry]:
+    """A packed list, best first."""
+    return [Entry._make(fields) for fields in PACKED.iter_unpack(body)]
 
 
 class Ids:
@@ -245,6 +253,45 @@ class Product:
     price: float | None
     status: str
     cost: float | None = None
+
+
+class Catalogue(Sequence[Product]):
+    """An edition's products, kept as columns and made when they are asked for: a server holds
+    hundreds of editions, and a million small objects would cost it memory and long pauses.
+
+    Args:
+        rows: by product, its fields in their order; later fields may be missing.
+    """
+
+    def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
+        self._columns = tuple(zip(*rows, strict=True))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self._columns[0] if self._columns else ()
+
+    @property
+    def categories(self) -> tuple[str | None, ...]:
+        return self._columns[2] if self._columns else ()
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        return self._columns[4] if self._columns else ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Product: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Product, ...]: ...
+    def __getitem__(self, place: int | slice) -> Product | tuple[Product, ...]:
+        if isinstance(place, slice):
+            return tuple(self[n] for n in range(*place.indices(len(self))))
+        return Product(*(column[place] for column in self._columns))
+
+    def __iter__(self) -> Iterator[Product]:
+        return (Product(*row) for row in zip(*self._columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

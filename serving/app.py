@@ -1,21 +1,19 @@
 """The application: routes, errors as problem documents, and what lives as long as the process."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
 
 from schema.config import Config, read_config
-from schema.errors import FactoryError, NotThere, Problem, Refused
 from serving import admin, feedback, health, lookup
 from serving.bodies import Problem as ProblemBody
-from serving.control import Denied, Switchboard
+from serving.control import Switchboard
+from serving.lookup import Lookup, LookupsFirst
+from serving.problems import tell_errors
 from serving.shelf import Shelf
 from storage.stores import open_stores
 
@@ -25,7 +23,7 @@ _PROBLEMS: dict[int | str, dict[str, object]] = {
 }
 
 
-def create_app(config: Config | None = None) -> FastAPI:
+def create_app(config: Config | None = None) -> LookupsFirst:
     """Make the application; uvicorn calls this in every worker."""
     config = config or read_config()
 
@@ -38,12 +36,17 @@ def create_app(config: Config | None = None) -> FastAPI:
             stores.ledger, stores.pepper, serving.refresh_seconds
         )
         app.state.shelf = shelf = Shelf(
-            stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
+            stores.editions,
+            stores.datasets,
+            most=serving.open_tenants,
+            refresh_seconds=serving.refresh_seconds,
+            stale_days=serving.stale_days,
         )
+        app.state.lookup = Lookup(board, shelf)
         board.start()
         yield
         board.stop()
-        shelf.close()
+        await shelf.close()
         stores.engine.dispose()
 
     # The documentation's scripts come from the package, not from somebody else's server.
@@ -57,15 +60,10 @@ def create_app(config: Config | None = None) -> FastAPI:
     )
     for part in (lookup, feedback, admin, health):
         app.include_router(part.router)
-    app.add_exception_handler(Denied, _denied)
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(FactoryError, _factory_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _defect)
+    tell_errors(app)
     document = app.openapi
     app.openapi = lambda: _with_problems(document())  # type: ignore[method-assign]
-    return app
+    return LookupsFirst(app)
 
 
 def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
@@ -77,71 +75,3 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
                 if status != "503" and int(status) >= 400 and "application/json" in content:
                     content["application/problem+json"] = content.pop("application/json")
     return document
-
-
-def _answer(
-    status: int,
-    code: str,
-    detail: str,
-    next_step: str,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    body = ProblemBody(
-        type=f"urn:recfactory:problem:{code}",
-        title=HTTPStatus(status).phrase,
-        status=status,
-        code=code,
-        detail=detail,
-        next_step=next_step,
-    )
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers = {"WWW-Authenticate": "Bearer"}
-    return JSONResponse(
-        body.model_dump(), status, headers=headers, media_type="application/problem+json"
-    )
-
-
-async def _denied(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Denied)
-    return _answer(error.status, error.code, error.what, error.next_step)
-
-
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Problem)
-    if isinstance(error, NotThere):
-        status = HTTPStatus.NOT_FOUND
-    elif isinstance(error, Refused):
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
-    else:
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _answer(status, error.code, error.what, error.next_step)
-
-
-async def _factory_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, FactoryError)
-    return await _problem(request, error.problem)
-
-
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    faults = "; ".join(
-        f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors()
-    )
-    return _answer(422, "INVALID", faults[:500], "compare with the documentation at /docs")
-
-
-async def _http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    return _answer(
-        error.status_code,
-        f"HTTP_{error.status_code}",
-        str(error.detail),
-        "compare with the documentation at /docs",
-        error.headers,
-    )
-
-
-async def _defect(_: Request, error: Exception) -> JSONResponse:
-    """What nobody foresaw; the details go to the log, not to the caller."""
-    return _answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")

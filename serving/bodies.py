@@ -29,7 +29,7 @@ class Problem(BaseModel):
 class Why(BaseModel):
     """Why a product is on the list."""
 
-    kind: Literal["reorder", "similar", "popular"]
+    kind: Literal["reorder", "similar", "popular", "segment"]
     because: list[str] = Field(description="products that speak for it")
     text: str = Field(examples=["Bought 6 times, usually every 5 weeks, last 7 weeks ago"])
 
@@ -62,6 +62,9 @@ class Recommendations(BaseModel):
     edition: int | None
     model: int | None
     published_at: datetime | None
+    stale: bool | None = Field(
+        description="the lists were made for a night more than `serving.stale_days` ago"
+    )
     recommendations: list[Recommendation]
 
 

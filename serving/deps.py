@@ -62,8 +62,8 @@ ForAdmin = Annotated[Tenant, Depends(admin_of)]
 
 async def sold_by(tenant: ForSeller, shelf: OpenShelf) -> frozenset[str] | None:
     """The product ids of the edition in force; None before the first."""
-    current = shelf.current(tenant)
-    return None if current is None else current[0].product_ids
+    current = await shelf.current(tenant)
+    return None if current is None else current.edition.product_ids
 
 
 Sold = Annotated[frozenset[str] | None, Depends(sold_by)]

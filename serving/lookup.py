@@ -1,16 +1,26 @@
-"""The button: one customer's list. No database, no model, one read from a mapped file."""
+"""The button: one customer's list. No database, no model, one read from a mapped file.
 
+It is answered before FastAPI looks at the request (``LookupsFirst``): routing and checking by
+FastAPI cost several times what the lookup itself does. Its place in the API's document, and in
+the route table, is the route declared here, which answers by the same function.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
+from urllib.parse import parse_qsl
 
-import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.types import Receive, Scope, Send
 
-from schema.errors import NotThere
-from schema.names import Bought
+from schema.errors import FactoryError, NotThere, Problem, Refused
+from schema.names import Bought, Role
 from serving.bodies import Recommendations
-from serving.deps import ForSeller, OpenShelf
-from tenants.answer import MOST, answer, ask
+from serving.control import Denied, Switchboard
+from serving.problems import Answer, Headers, told
+from serving.shelf import Shelf
+from tenants.answer import MOST, Ask, answer, ask, nothing
 from tenants.lifecycle import serves
 
 
@@ -29,47 +39,134 @@ class _Any(Convertor[str]):
 register_url_convertor("any", _Any())
 router = APIRouter(tags=["lookup"])
 
+_BEFORE, _BETWEEN, _AFTER = "/tenants/", "/customers/", "/recs"
+
+
+def named(path: str) -> tuple[str, str] | None:
+    """Tenant and customer of a lookup's address; None where it is none. As the route's template."""
+    if not path.startswith(_BEFORE) or not path.endswith(_AFTER):
+        return None
+    tenant, found, customer = path[len(_BEFORE) : -len(_AFTER)].partition(_BETWEEN)
+    return (tenant, customer) if found and tenant and customer and "/" not in tenant else None
+
+
+class Lookup:
+    """Answers lookups from what is in memory and on the shelf."""
+
+    def __init__(self, board: Switchboard, shelf: Shelf) -> None:
+        self._board, self._shelf = board, shelf
+
+    async def send(self, tenant: str, customer: str, scope: Scope, send: Send) -> None:
+        """Answer over ASGI."""
+        found = await self.answer(tenant, customer, scope)
+        headers = [*found.headers, (b"content-length", b"%d" % len(found.body))]
+        await send({"type": "http.response.start", "status": found.status, "headers": headers})
+        await send({"type": "http.response.body", "body": found.body})
+
+    async def answer(self, tenant: str, customer: str, scope: Scope) -> Answer:
+        """Answer one request, whatever is wrong with it."""
+        try:
+            return await self._answer(tenant, customer, scope)
+        except (Denied, Problem, FactoryError) as error:
+            return told(error)
+
+    async def _answer(self, name: str, customer: str, scope: Scope) -> Answer:
+        sent = _wanted(scope)
+        scheme, _, presented = sent.get(b"authorization", b"").partition(b" ")
+        key = self._board.key(presented.decode("latin-1") if scheme.lower() == b"bearer" else None)
+        tenant = self._board.tenant(name, key, Role.SELLER)
+        asked = _asked(scope["query_string"])
+        if not serves(tenant.mode):
+            return Answer(200, _PLAIN, nothing(name, customer))
+        found = self._shelf.ready(tenant) or await self._shelf.current(tenant)
+        if found is None:
+            raise NotThere(
+                "nothing was published for this tenant yet",
+                "wait for its first night, or run `recfactory night`",
+                code="NO_EDITION",
+            )
+        stale = found.shown.stale(datetime.now(UTC))
+        tag = found.tag(tenant.mode, stale)
+        headers = [*_PLAIN, (b"etag", tag)]
+        if sent.get(b"if-none-match") == tag:
+            return Answer(304, headers)
+        own = found.edition.lists.of(customer)
+        body = answer(name, customer, tenant.mode, found.shown, own, asked, stale=stale)
+        return Answer(200, headers, body)
+
+
+class LookupsFirst:
+    """The ASGI application: lookups at once, everything else by FastAPI (``api``)."""
+
+    def __init__(self, api: FastAPI) -> None:
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET":
+            found = named(scope["path"])
+            if found is not None:
+                lookup: Lookup = self.api.state.lookup
+                await lookup.send(*found, scope, send)
+                return
+        await self.api(scope, receive, send)
+
+
+_PLAIN: Headers = [
+    (b"content-type", b"application/json"),
+    # whoever keeps an answer asks again each time, with its ETag; nobody else may keep it
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"authorization"),
+]
+_HEADERS = frozenset((b"authorization", b"if-none-match"))
+
+
+def _wanted(scope: Scope) -> dict[bytes, bytes]:
+    """The headers a lookup looks at."""
+    return {name: value for name, value in scope["headers"] if name in _HEADERS}
+
+
+@lru_cache(maxsize=1024)
+def _asked(query: bytes) -> Ask:
+    """The question in a query string; other parameters than these are left alone.
+
+    Raises:
+        Refused: ``INVALID``, ``LIMIT`` or ``BOUGHT``.
+    """
+    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20))
+    limit = given.get("limit", "10")
+    if not limit.removeprefix("-").isdecimal() or len(limit) > 9:
+        raise Refused(
+            f"limit={limit[:20]!r} is no whole number",
+            f"send one from 1 to {MOST}",
+            code="INVALID",
+        )
+    return ask(int(limit), given.get("bought"), given.get("category"))
+
 
 @router.get(
     "/tenants/{tenant}/customers/{customer:any}/recs",
     response_model=Recommendations,
+    responses={304: {"description": "As the ETag in If-None-Match says"}},
     summary="Show product recommendations",
 )
 async def recommendations(
+    request: Request,
+    tenant: str,
     customer: str,
-    tenant: ForSeller,
-    shelf: OpenShelf,
     limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
     bought: Annotated[
         str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
+    ] = None,
+    category: Annotated[
+        str | None, Query(description="only products of this category; the list may be shorter")
     ] = None,
 ) -> Response:
     """Best products for a customer, best first, with a reason a salesperson can say aloud.
 
     A customer without a list of their own gets what is popular, marked ``"source": "popular"``.
-    A tenant that is off gets 200 with ``"mode": "off"`` and no products.
+    A tenant that is off gets 200 with ``"mode": "off"`` and no products. ``ETag`` changes with
+    the edition, the catalogue and the tenant's rules.
     """
-    asked = ask(limit, bought)
-    if not serves(tenant.mode):
-        body = answer(tenant.tenant, customer, tenant.mode, None, None, (), (), asked)
-        return Response(orjson.dumps(body), media_type="application/json")
-    current = shelf.current(tenant)
-    if current is None:
-        raise NotThere(
-            "nothing was published for this tenant yet",
-            "wait for its first night, or run `recfactory night`",
-            code="NO_EDITION",
-        )
-    edition, shown, ruling = current
-    body = answer(
-        tenant.tenant,
-        customer,
-        tenant.mode,
-        shown,
-        edition.lists.of(customer),
-        edition.popular,
-        edition.products,
-        asked,
-        ruling,
-    )
-    return Response(orjson.dumps(body), media_type="application/json")
+    lookup: Lookup = request.app.state.lookup
+    found = await lookup.answer(tenant, customer, request.scope)
+    return found.response

@@ -1,17 +1,22 @@
 """The editions that are open: the current one of every tenant that was asked for lately."""
 
+import asyncio
+import hashlib
 import logging
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from schema.errors import Problem
+from schema.names import Mode
 from schema.records import Rule, Tenant
-from schema.rules import NO_RULING, Ruling, ruling
+from schema.rules import ruling
 from storage.datasets import Datasets
 from storage.editions import Edition, Editions
-from tenants.answer import Shown
+from tenants.answer import Shown, stale_from, unsold
+from tenants.order import zone
 
 log = logging.getLogger("recfactory.serving")
 
@@ -21,94 +26,158 @@ _Stamps = tuple[_Stamp, _Stamp]  # of the pointer, and of the accepted data
 
 
 @dataclass(slots=True)
-class _Open:
+class Shelved:
+    """A tenant's edition in force, and how answers show it now.
+
+    Attributes:
+        basis: changes with the edition and the catalogue.
+        stamp, checked: what its files looked like, and when (``time.monotonic``).
+    """
+
     edition: Edition
     shown: Shown
+    basis: str
     stamp: _Stamps
     checked: float
     rules: tuple[Rule, ...] = ()
-    ruling: Ruling = NO_RULING
+    _tags: dict[tuple[Mode, bool], bytes] = field(default_factory=dict)
 
-    def ruled(self, rules: tuple[Rule, ...]) -> Ruling:
-        """What the tenant's rules say of this catalogue now; made anew only where that changed."""
-        if rules or self.rules:
-            now = datetime.now(UTC)
-            ended = self.ruling.until is not None and now >= self.ruling.until
-            if ended or rules != self.rules:
-                self.rules, self.ruling = rules, ruling(rules, self.edition.products, now)
-        return self.ruling
+    def obey(self, rules: tuple[Rule, ...]) -> None:
+        """Lay the tenant's rules over the catalogue; made anew only where they or it changed."""
+        until = self.shown.ruling.until
+        now = datetime.now(UTC)
+        if rules != self.rules or (until is not None and now >= until):
+            self.shown = replace(self.shown, ruling=ruling(rules, self.shown.products, now))
+            self.rules, self._tags = rules, {}
+
+    def tag(self, mode: Mode, stale: bool) -> bytes:
+        """The ETag of every answer from here: what else it depends on stands in its address."""
+        found = self._tags.get((mode, stale))
+        if found is None:
+            made = f"{self.basis} {sorted(self.shown.ruling.touched)} {mode} {stale}"
+            digest = hashlib.blake2b(made.encode(), digest_size=9).hexdigest()
+            found = f'"{digest}"'.encode()
+            self._tags[mode, stale] = found
+        return found
 
 
 class Shelf:
     """Opens editions on demand, follows their pointers, and closes the least used.
 
-    An answer takes one edition at its start and never mixes two. A new edition that cannot be
-    read is logged, and the old one goes on serving. What can be sold is the catalogue's word of
-    now, not the night's: also a frozen or held list drops a product that was discontinued.
+    An answer takes one edition at its start and never mixes two. While a new one is read, in a
+    thread, the old one goes on serving; if it cannot be read that is logged, and the old one stays.
+    What can be sold is the catalogue's word of now, not the night's: also a frozen or held list
+    drops a product that was discontinued. The event loop's thread alone may call these methods.
     """
 
     def __init__(
-        self, editions: Editions, datasets: Datasets, most: int, refresh_seconds: float
+        self,
+        editions: Editions,
+        datasets: Datasets,
+        *,
+        most: int,
+        refresh_seconds: float,
+        stale_days: float,
     ) -> None:
         self._editions, self._datasets = editions, datasets
-        self._most, self._seconds = most, refresh_seconds
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._most, self._seconds, self._days = most, refresh_seconds, stale_days
+        self._open: OrderedDict[str, Shelved] = OrderedDict()
+        self._coming: dict[str, asyncio.Task[Shelved | None]] = {}
+        self._reader = ThreadPoolExecutor(1, "shelf")  # one: reading must not take every core
 
-    def current(self, tenant: Tenant) -> tuple[Edition, Shown, Ruling] | None:
-        """What the tenant serves now, and what its rules say of that; None before its first
-        publication.
-        """
+    def ready(self, tenant: Tenant) -> Shelved | None:
+        """What the tenant serves, if it is open already; never waits for more than two stats."""
         found = self._open.get(tenant.uid)
-        now = time.monotonic()
-        if found is None or now - found.checked > self._seconds:
-            found = self._follow(tenant, found, now)
         if found is None:
             return None
+        now = time.monotonic()
+        if now - found.checked > self._seconds:
+            found.checked = now
+            if self._stamp(tenant) != found.stamp and tenant.uid not in self._coming:
+                self._fetch(tenant)
         self._open.move_to_end(tenant.uid)
-        return found.edition, found.shown, found.ruled(tenant.rules)
+        found.obey(tenant.rules)
+        return found
+
+    async def current(self, tenant: Tenant) -> Shelved | None:
+        """What the tenant serves now; None before its first publication.
+
+        Raises:
+            Problem: it cannot be read, and there is no older one open.
+        """
+        found = self.ready(tenant)
+        if found is None:
+            found = await asyncio.shield(self._coming.get(tenant.uid) or self._fetch(tenant))
+        return found
 
     def published(self, tenant: Tenant) -> bool:
         """Whether the tenant has anything to serve."""
         return tenant.uid in self._open or self._editions.stamp(tenant.uid) is not None
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        await asyncio.gather(*self._coming.values(), return_exceptions=True)
+        self._reader.shutdown()
         while self._open:
             self._open.popitem()[1].edition.lists.close()
 
-    def _follow(self, tenant: Tenant, found: _Open | None, now: float) -> _Open | None:
-        pointer = self._editions.stamp(tenant.uid)
-        stamp = (pointer, self._datasets.stamp(tenant.uid))
-        if pointer is None or (found is not None and found.stamp == stamp):
-            if found is not None:
-                found.checked = now
-            return found
+    def _fetch(self, tenant: Tenant) -> "asyncio.Task[Shelved | None]":
+        task = self._coming[tenant.uid] = asyncio.create_task(self._replace(tenant))
+        task.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # told by whoever waits
+        return task
+
+    async def _replace(self, tenant: Tenant) -> Shelved | None:
+        held = self._open.get(tenant.uid)
         try:
-            opened = self._read(tenant, stamp, now)
+            loop = asyncio.get_running_loop()
+            fresh = await loop.run_in_executor(self._reader, self._read, tenant, held)
         except (Problem, OSError) as problem:
             log.error("%s: its newest edition cannot be served: %s", tenant.tenant, problem)
-            if found is None:
+            if held is None:
                 raise
-            found.checked = now
-            return found
-        if found is not None and found.edition.number != opened.edition.number:
-            found.edition.lists.close()
-        self._open[tenant.uid] = opened
-        while len(self._open) > self._most:
-            self._open.popitem(last=False)[1].edition.lists.close()
-        return opened
+            return held
+        finally:
+            del self._coming[tenant.uid]
+        if fresh is not None:
+            self._open[tenant.uid] = fresh
+            if held is not None and held.edition is not fresh.edition:
+                held.edition.lists.close()
+            self._close_least_used()
+        return fresh or held
 
-    def _read(self, tenant: Tenant, stamp: _Stamps, now: float) -> _Open:
+    def _close_least_used(self) -> None:
+        spare = [
+            uid for uid in self._open if uid not in self._coming
+        ]  # it may be read again just now
+        for uid in spare[: max(0, len(self._open) - self._most)]:
+            self._open.pop(uid).edition.lists.close()
+
+    def _stamp(self, tenant: Tenant) -> _Stamps:
+        return self._editions.stamp(tenant.uid), self._datasets.stamp(tenant.uid)
+
+    def _read(self, tenant: Tenant, held: Shelved | None) -> Shelved | None:
+        """Runs in the reader's thread."""
+        stamp = self._stamp(tenant)  # before the files: what changes meanwhile is seen next time
         current = self._editions.current(tenant.uid)
-        assert current is not None  # its stamp was just taken
-        held = self._open.get(tenant.uid)
+        if current is None:
+            return None
         if held is not None and held.edition.number == current.edition:
             edition = held.edition  # the same files: LMDB opens a path once per process
         else:
             edition = self._editions.open(tenant.uid, current.edition, current.manifest_sha256)
-        sellable = self._datasets.sellable(tenant.uid)
-        if sellable is not None:
-            edition = edition.as_sold(sellable)
         shown = Shown(
-            current.edition, edition.model, current.published_at, edition.segments, edition.bought
+            current.edition,
+            edition.model,
+            current.published_at,
+            edition.products,
+            edition.popular,
+            edition.segments,
+            edition.bought,
+            stale_from(edition.night, self._days, zone(tenant.timezone)),
+            unsold(edition.products, self._datasets.sellable(tenant.uid)),
         )
-        return _Open(edition, shown, stamp, now)
+        basis = f"{current.manifest_sha256} {current.published_at} {sorted(shown.unsold)}"
+        fresh = Shelved(edition, shown, basis, stamp, time.monotonic())
+        fresh.obey(tenant.rules)
+        return fresh

@@ -6,8 +6,8 @@ token of who published it.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import numpy as np
 import orjson
 
 from schema.errors import Problem
-from schema.names import Bought, Status
-from schema.records import ENTRY, Entry, Lists, Product
+from schema.names import Bought
+from schema.records import ENTRY, Catalogue, Lists
 from storage import durable, lists
 from storage.durable import Disk
 
@@ -49,21 +49,11 @@ class Edition:
     night: date
     horizon_days: int
     bought: Bought
-    products: tuple[Product, ...]
+    products: Catalogue
     product_ids: frozenset[str]
     segments: tuple[str, ...]
-    popular: tuple[Entry, ...]
+    popular: bytes
     lists: lists.ListReader
-
-    def as_sold(self, sellable: Collection[str]) -> "Edition":
-        """The same edition, with the catalogue as it is now: read-time rules go by that."""
-        return replace(
-            self,
-            products=tuple(
-                replace(product, status=_status(product.product_id in sellable))
-                for product in self.products
-            ),
-        )
 
 
 class Editions:
@@ -198,7 +188,7 @@ class Editions:
                 "restore this tenant's own files",
                 code="TENANT_MISMATCH",
             )
-        products = tuple(Product(*row) for row in orjson.loads((folder / PRODUCTS).read_bytes()))
+        products = Catalogue(orjson.loads((folder / PRODUCTS).read_bytes()))
         reader = lists.ListReader(folder / LISTS)
         return Edition(
             number=number,
@@ -208,9 +198,9 @@ class Editions:
             # an edition of version 0.1 does not say, and its lookups included them
             bought=Bought(str(manifest.get("bought", Bought.INCLUDE.value))),
             products=products,
-            product_ids=frozenset(product.product_id for product in products),
+            product_ids=frozenset(products.ids),
             segments=_segments(folder, manifest),
-            popular=tuple(reader.popular()),
+            popular=reader.popular(),
             lists=reader,
         )
 
@@ -269,10 +259,6 @@ def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """An edition of version 0.1 has none, and no reason that would name one."""
     listed = SEGMENTS in manifest["files"]
     return tuple(orjson.loads((folder / SEGMENTS).read_bytes())) if listed else ()
-
-
-def _status(sellable: bool) -> str:
-    return (Status.SELLABLE if sellable else Status.DISCONTINUED).value
 
 
 def _check_lists(edition: Edition) -> None:

@@ -4,26 +4,22 @@ One LMDB file; a key is a customer id in UTF-8, its value the entries of the lis
 ``schema.records.ENTRY`` says, best first and without padding.
 """
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
 
 from schema.errors import Problem
-from schema.records import ENTRY, Entry, Lists
+from schema.records import PACKED, Lists
 
 POPULAR = b"\x00popular"
 """The key of the list for strangers: no customer id holds a control character."""
-
-_CODES = {"<i4": "i", "<f4": "f", "<u2": "H"}
-_PACKED = struct.Struct("<" + "".join(_CODES[code] for _, code in ENTRY))
 
 
 def write(path: Path, lists: Lists) -> None:
     """Write every list into one new file; the same lists give the same bytes."""
     rows = sorted((customer.encode(), row) for row, customer in enumerate(lists.customers))
-    longest = (lists.entries.shape[1] * _PACKED.size + 256) * (len(rows) + 1)
+    longest = (lists.entries.shape[1] * PACKED.size + 256) * (len(rows) + 1)
     environment = lmdb.open(
         str(path), subdir=False, lock=False, map_size=2 * longest + 2**20, sync=False
     )
@@ -77,26 +73,27 @@ class ListReader:
         """Lists of customers, the popular one not counted."""
         return int(self._environment.stat()["entries"]) - 1
 
-    def of(self, customer: str) -> list[Entry] | None:
-        """The customer's own list, best first; None where they have none."""
+    def of(self, customer: str) -> bytes | None:
+        """The customer's own list, packed, best first; None where they have none."""
         key = customer.encode("utf-8", "surrogatepass")
         if not key or len(key) > 511 or key == POPULAR:
             return None
-        with self._environment.begin(buffers=True) as transaction:
-            body = transaction.get(key)
-            return None if body is None else _entries(body)
+        with self._environment.begin() as transaction:
+            body: bytes | None = transaction.get(key)
+            return body
 
-    def popular(self) -> list[Entry]:
-        with self._environment.begin(buffers=True) as transaction:
-            body = transaction.get(POPULAR)
-            return [] if body is None else _entries(body)
+    def popular(self) -> bytes:
+        """The list for strangers, packed."""
+        with self._environment.begin() as transaction:
+            body: bytes = transaction.get(POPULAR, b"")
+            return body
 
-    def each(self) -> Iterator[tuple[str, list[Entry]]]:
+    def each(self) -> Iterator[tuple[str, bytes]]:
         """Customer by customer, in the order of their ids' bytes; the popular list is not among them."""
-        with self._environment.begin(buffers=True) as transaction:
+        with self._environment.begin() as transaction:
             for key, body in transaction.cursor():
-                if bytes(key) != POPULAR:
-                    yield bytes(key).decode(), _entries(body)
+                if key != POPULAR:
+                    yield key.decode(), body
 
     def everyone(self) -> tuple[list[str], list[bytes]]:
         """All lists, the popular one first under "": customers, and packed entries of each."""
@@ -106,7 +103,3 @@ class ListReader:
 
     def close(self) -> None:
         self._environment.close()
-
-
-def _entries(body: bytes | memoryview) -> list[Entry]:
-    return [Entry._make(fields) for fields in _PACKED.iter_unpack(body)]

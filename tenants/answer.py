@@ -1,24 +1,32 @@
 """What a salesperson sees: one customer's list, cut to what was asked and what can be sold.
 
-Both doors answer through here, so that the command line and HTTP always agree.
+Both doors answer through here, so that the command line and HTTP always agree. An answer is put
+together as text from parts that were made once, because it lies on the way of every lookup.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import orjson
 
 from schema.errors import Refused
 from schema.names import Bought, Mode, Reason, Source, Status
-from schema.records import Entry, Product
+from schema.records import PACKED, Catalogue, Entry, Product
 from schema.rules import NO_RULING, Ruling
 from tenants.rules import ordered
 
 MOST = 50
 """Products one answer may hold."""
 
-_REASONS = tuple(Reason)
+_REORDER, _SIMILAR, _SEGMENT = map(
+    tuple(Reason).index, (Reason.REORDER, Reason.SIMILAR, Reason.SEGMENT)
+)
+_Place = tuple[Any, ...]  # the fields of an Entry; making one costs more than the rest of its line
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +35,86 @@ class Ask:
 
     limit: int = 10
     bought: Bought | None = None
+    category: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shown:
-    """The edition an answer comes from, and what it does with products bought before."""
+    """The edition an answer comes from, and what its tenant does with it now.
+
+    Attributes:
+        popular: the packed list for a customer without their own.
+        bought: what is done with products bought before, unless a lookup says it.
+        stale_from: from then on it is old enough to be marked so.
+        unsold: products, by their place, that cannot be sold now.
+        ruling: the tenant's rules in force, laid over ``products``.
+    """
 
     edition: int
     model: int
     published_at: datetime
+    products: Sequence[Product]
+    popular: bytes = b""
     segments: Sequence[str] = ()
     bought: Bought = Bought.INCLUDE
+    stale_from: datetime | None = None
+    unsold: frozenset[int] = frozenset()
+    ruling: Ruling = NO_RULING
+    _words: "dict[int, _Words]" = field(
+        default_factory=dict, repr=False
+    )  # of products shown so far
+
+    @cached_property
+    def hidden(self) -> frozenset[int]:
+        """Products, by their place, that no answer shows."""
+        return self.unsold | self.ruling.hidden
+
+    @cached_property
+    def head(self) -> str:
+        at = self.published_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f'"edition":{self.edition},"model":{self.model},"published_at":"{at}"'
+
+    @cached_property
+    def categories(self) -> frozenset[str]:
+        """Every category one can ask for."""
+        return frozenset(p.category for p in self.products if p.category is not None)
+
+    def stale(self, now: datetime) -> bool:
+        return self.stale_from is not None and now >= self.stale_from
+
+    def words(self, product: int) -> "_Words":
+        """What an answer says of a product."""
+        found = self._words.get(product)
+        if found is None:
+            found = self._words[product] = _words(self.products[product])
+        return found
 
 
-def ask(limit: int, bought: str | None) -> Ask:
+class _Words(NamedTuple):
+    """Of one product, as JSON: its fields up to the probability, and reasons that name it."""
+
+    fields: str
+    reorder: str  # open: how often and when is still to come
+    similar: str
+
+
+def _words(product: Product) -> _Words:
+    known = {
+        "product_id": product.product_id,
+        "name": product.name,
+        "category": product.category,
+        "price": product.price,
+    }
+    because = f'"because":[{_json(product.product_id)}],"text":'
+    similar = _json(f"Goes with {product.name or product.product_id}, bought before")
+    return _Words(
+        fields=f'{_json(known)[1:-1]},"probability":',
+        reorder=f'{{"kind":"{Reason.REORDER.value}",{because}"',
+        similar=f'{{"kind":"{Reason.SIMILAR.value}",{because}{similar}}}',
+    )
+
+
+def ask(limit: int, bought: str | None, category: str | None = None) -> Ask:
     """Check a question.
 
     Raises:
@@ -49,9 +123,9 @@ def ask(limit: int, bought: str | None) -> Ask:
     if not 1 <= limit <= MOST:
         raise Refused(f"limit {limit} is outside 1 to {MOST}", "ask for fewer", code="LIMIT")
     if bought is None:
-        return Ask(limit)
+        return Ask(limit, None, category)
     try:
-        return Ask(limit, Bought(bought))
+        return Ask(limit, Bought(bought), category)
     except ValueError as error:
         words = ", ".join(Bought)
         raise Refused(
@@ -59,98 +133,118 @@ def ask(limit: int, bought: str | None) -> Ask:
         ) from error
 
 
+def unsold(products: Catalogue, sellable: Collection[str] | None) -> frozenset[int]:
+    """Products, by their place, that cannot be sold.
+
+    Args:
+        sellable: ids in the catalogue of now, which wins over what the edition's night knew; None
+            where there is none.
+    """
+    if sellable is None:
+        return frozenset(n for n, s in enumerate(products.statuses) if s != Status.SELLABLE.value)
+    return frozenset(n for n, name in enumerate(products.ids) if name not in sellable)
+
+
+def stale_from(night: date, days: float, zone: ZoneInfo) -> datetime:
+    """From when on an edition is marked stale: so many days after its night began."""
+    return datetime(night.year, night.month, night.day, tzinfo=zone) + timedelta(days=days)
+
+
+def nothing(tenant: str, customer: str) -> bytes:
+    """The answer of a tenant that is off, as JSON."""
+    return orjson.dumps(
+        {
+            "tenant": tenant,
+            "customer": customer,
+            "mode": Mode.OFF.value,
+            "bought": None,
+            "source": None,
+            "edition": None,
+            "model": None,
+            "published_at": None,
+            "stale": None,
+            "recommendations": [],
+        }
+    )
+
+
 def answer(
     tenant: str,
     customer: str,
     mode: Mode,
-    shown: Shown | None,
-    personal: Sequence[Entry] | None,
-    popular: Sequence[Entry],
-    products: Sequence[Product],
+    shown: Shown,
+    personal: bytes | None,
     asked: Ask,
-    ruling: Ruling = NO_RULING,
-) -> dict[str, Any]:
-    """The answer to a lookup, ready for JSON.
+    *,
+    stale: bool,
+) -> bytes:
+    """The answer to a lookup, as JSON.
 
     Args:
-        shown: None while the tenant is off.
-        personal: the customer's own list; None where the popular one has to do.
-        ruling: the tenant's rules in force, laid over ``products``.
+        personal: the customer's own packed list; None where the popular one has to do.
+
+    Raises:
+        Refused: the tenant has no such category (``CATEGORY``).
     """
-    chosen: Iterable[Entry] = ()
-    bought = asked.bought
-    if shown is not None:
-        bought = bought or shown.bought
-        chosen = _fitting(popular if personal is None else personal, products, bought)
-        if ruling is not NO_RULING:
-            chosen = ordered(chosen, ruling)
-    return {
-        "tenant": tenant,
-        "customer": customer,
-        "mode": mode.value,
-        "bought": bought.value if bought else None,
-        "source": (Source.POPULAR if personal is None else Source.PERSONAL).value
-        if shown
-        else None,
-        "edition": shown.edition if shown else None,
-        "model": shown.model if shown else None,
-        "published_at": shown.published_at.strftime("%Y-%m-%dT%H:%M:%SZ") if shown else None,
-        "recommendations": [
-            _line(rank, entry, products, shown.segments if shown else ())
-            for rank, entry in enumerate(islice(chosen, asked.limit), start=1)
-        ],
-    }
+    bought = asked.bought or shown.bought
+    if asked.category is not None and asked.category not in shown.categories:
+        raise Refused(
+            f"there is no category {asked.category[:80]!r} in this edition",
+            "write it as the products do, or leave it out",
+            code="CATEGORY",
+        )
+    source = Source.POPULAR if personal is None else Source.PERSONAL
+    places = PACKED.iter_unpack(shown.popular if personal is None else personal)
+    chosen: Iterable[_Place] = _fitting(places, shown, bought, asked.category)
+    if shown.ruling.reorders:
+        chosen = ordered(map(Entry._make, chosen), shown.ruling)
+    ranked = enumerate(islice(chosen, asked.limit), start=1)
+    lines = ",".join([_line(rank, place, shown) for rank, place in ranked])
+    return (
+        f'{{"tenant":{_json(tenant)},"customer":{_json(customer)},"mode":"{mode.value}",'
+        f'"bought":"{bought.value}","source":"{source.value}",{shown.head},'
+        f'"stale":{"true" if stale else "false"},"recommendations":[{lines}]}}'
+    ).encode()
 
 
 def _fitting(
-    entries: Sequence[Entry], products: Sequence[Product], bought: Bought
-) -> Iterator[Entry]:
-    """Places that can be sold and were asked for; looked at one by one, as far as they are needed."""
-    sellable, either, only = Status.SELLABLE.value, bought is Bought.INCLUDE, bought is Bought.ONLY
-    for entry in entries:
-        fits = either or (entry.times > 0) is only
-        if fits and products[entry.product].status == sellable:
-            yield entry
+    places: Iterable[_Place], shown: Shown, bought: Bought, category: str | None
+) -> Iterator[_Place]:
+    """Places that can be shown and were asked for; looked at one by one, as far as they are needed."""
+    hidden, either, only = shown.hidden, bought is Bought.INCLUDE, bought is Bought.ONLY
+    for place in places:
+        if place[0] in hidden or not (either or (place[3] > 0) is only):
+            continue
+        if category is None or shown.products[place[0]].category == category:
+            yield place
 
 
-def _line(
-    rank: int, entry: Entry, products: Sequence[Product], segments: Sequence[str]
-) -> dict[str, Any]:
-    product = products[entry.product]
-    return {
-        "rank": rank,
-        "product_id": product.product_id,
-        "name": product.name,
-        "category": product.category,
-        "price": product.price,
-        "probability": round(entry.probability, 5),
-        "bought_before": entry.times > 0,
-        "reason": _reason(entry, products, segments),
-    }
+def _line(rank: int, place: _Place, shown: Shown) -> str:
+    product, because, probability, times, days_ago, every_days, kind = place
+    fields, reorder, _ = shown.words(product)
+    if kind == _REORDER:
+        reason = f'{reorder}{_bought(times, every_days, days_ago)}"}}'
+    elif kind == _SIMILAR:
+        reason = shown.words(because).similar
+    elif kind == _SEGMENT:
+        reason = _popular(Reason.SEGMENT, f"Popular with customers in {shown.segments[because]}")
+    else:
+        reason = _popular(Reason.POPULAR, "Popular with other customers now")
+    before = "true" if times else "false"
+    return f'{{"rank":{rank},{fields}{probability:.5f},"bought_before":{before},"reason":{reason}}}'
 
 
-def _reason(entry: Entry, products: Sequence[Product], segments: Sequence[str]) -> dict[str, Any]:
-    kind = _REASONS[entry.reason]
-    if kind is Reason.REORDER:
-        because = [products[entry.product].product_id]
-        return {"kind": kind.value, "because": because, "text": _reorder(entry)}
-    if kind is Reason.SIMILAR:
-        seed = products[entry.because]
-        text = f"Goes with {seed.name or seed.product_id}, bought before"
-        return {"kind": kind.value, "because": [seed.product_id], "text": text}
-    if kind is Reason.SEGMENT:
-        text = f"Popular with customers in {segments[entry.because]}"
-        return {"kind": kind.value, "because": [], "text": text}
-    return {"kind": kind.value, "because": [], "text": "Popular with other customers now"}
+@lru_cache(maxsize=4096)
+def _popular(kind: Reason, text: str) -> str:
+    return f'{{"kind":"{kind.value}","because":[],"text":{_json(text)}}}'
 
 
-def _reorder(entry: Entry) -> str:
-    times = "once" if entry.times == 1 else f"{entry.times} times"
-    usual = (
-        f", usually every {_span(entry.every_days)}" if entry.times > 2 and entry.every_days else ""
-    )
-    ago = "yesterday" if entry.days_ago == 1 else f"{_span(entry.days_ago)} ago"
-    return f"Bought {times}{usual}, last {ago}"
+@lru_cache(maxsize=65536)
+def _bought(times: int, every_days: int, days_ago: int) -> str:
+    count = "once" if times == 1 else f"{times} times"
+    usual = f", usually every {_span(every_days)}" if times > 2 and every_days else ""
+    ago = "yesterday" if days_ago == 1 else f"{_span(days_ago)} ago"
+    return f"Bought {count}{usual}, last {ago}"
 
 
 def _span(days: int) -> str:
@@ -161,3 +255,7 @@ def _span(days: int) -> str:
     elif days >= 14:
         count, word = round(days / 7), "week"
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()

@@ -1,14 +1,14 @@
 """What the button shows."""
 
 import click
+import orjson
 
 from jobs.cli.door import as_json, now, print_json, table, with_stores
+from jobs.export import opened
 from schema.config import Config
-from schema.errors import NotThere
 from schema.names import Bought
-from schema.rules import ruling
 from storage.stores import Stores
-from tenants.answer import Shown, answer, ask
+from tenants.answer import answer, ask, nothing
 from tenants.lifecycle import serves
 
 
@@ -21,6 +21,7 @@ from tenants.lifecycle import serves
     type=click.Choice([word.value for word in Bought]),
     help="Products bought before; without it, as the tenant has it.",
 )
+@click.option("--category", help="Only products of this category.")
 @as_json
 @with_stores
 def recs(
@@ -30,6 +31,7 @@ def recs(
     customer: str,
     limit: int,
     bought: str | None,
+    category: str | None,
     json: bool,
 ) -> None:
     """What the button shows for one customer: the same answer as over HTTP.
@@ -38,31 +40,15 @@ def recs(
     """
     known = stores.ledger.tenant(tenant)
     customer = customer.encode("utf-8", "replace").decode()  # a shell may hand over any bytes
-    asked = ask(limit, bought)
-    current = stores.editions.current(known.uid)
-    if not serves(known.mode):
-        body = answer(tenant, customer, known.mode, None, None, (), (), asked)
-    elif current is None:
-        raise NotThere(
-            f"nothing was published for {tenant} yet",
-            f"run `recfactory night {tenant}`",
-            "NO_EDITION",
-        )
+    asked = ask(limit, bought, category)
+    if serves(known.mode):
+        at, days = now(), config.serving.stale_days
+        with opened(stores, known, None, at, days) as source:
+            own, stale = source.edition.lists.of(customer), source.shown.stale(at)
+            found = answer(tenant, customer, known.mode, source.shown, own, asked, stale=stale)
     else:
-        edition = stores.editions.open(known.uid, current.edition, current.manifest_sha256)
-        sellable = stores.datasets.sellable(known.uid)
-        if sellable is not None:
-            edition = edition.as_sold(sellable)
-        shown = Shown(
-            edition.number, edition.model, current.published_at, edition.segments, edition.bought
-        )
-        own = edition.lists.of(customer)
-        products = edition.products
-        rules = ruling(known.rules, products, now())
-        body = answer(
-            tenant, customer, known.mode, shown, own, edition.popular, products, asked, rules
-        )
-        edition.lists.close()
+        found = nothing(tenant, customer)
+    body = orjson.loads(found)
     if json:
         print_json(body)
         return
@@ -73,4 +59,6 @@ def recs(
     title = f"{tenant}, customer {customer}: {body['source'] or body['mode']}, edition {body['edition']}"
     if body["bought"] not in (None, Bought.INCLUDE.value):
         title += f", bought before: {body['bought']}"
+    if body["stale"]:
+        title += ", stale"
     table(title, ["rank>", "product", "name", "probability>", "why"], rows)
