@@ -16,6 +16,8 @@ from schema.errors import FactoryError, NotThere, Problem, Refused
 from serving import admin, feedback, health, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Denied, Switchboard
+from serving.guard import require_policy
+from serving.policy import POLICY
 from serving.shelf import Shelf
 from storage.stores import open_stores
 
@@ -49,6 +51,7 @@ def create_app(config: Config | None = None) -> FastAPI:
     # The documentation's scripts come from the package, not from somebody else's server.
     app = FastAPIOffline(
         redoc_url=None,
+        redirect_slashes=False,  # one address, one thing
         title="recfactory",
         summary="Nightly product recommendations, ready when the salesperson asks.",
         version="0.1.0",
@@ -63,15 +66,21 @@ def create_app(config: Config | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _defect)
+    require_policy(app)
     document = app.openapi
-    app.openapi = lambda: _with_problems(document())  # type: ignore[method-assign]
+    app.openapi = lambda: _described(document())  # type: ignore[method-assign]
     return app
 
 
-def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """Say in the API's document that errors travel as problem documents."""
-    for route in document["paths"].values():
-        for operation in route.values():
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    """Say in the API's document who may, and that errors travel as problem documents."""
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, rf_…"}
+    }
+    for path, route in document["paths"].items():
+        for method, operation in route.items():
+            if roles := POLICY[method.upper(), path]:
+                operation["security"] = [{"bearer": [role.value for role in roles]}]
             for status, response in operation["responses"].items():
                 content = response.get("content", {})
                 if status != "503" and int(status) >= 400 and "application/json" in content:

@@ -6,13 +6,14 @@ has changed. While the ledger is away, the last known state answers.
 
 import logging
 import threading
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from schema.errors import NotThere
 from schema.names import Role
-from schema.records import Control, Key, Tenant
+from schema.records import Caller, Control, Tenant
 from storage.ledger import Ledger
-from tenants.access import holder, may, sees
+from tenants.access import holder, sees
 
 log = logging.getLogger("recfactory.serving")
 
@@ -48,7 +49,7 @@ class Switchboard:
             if self._ledger.revision() != self._control.revision:
                 self._control = self._ledger.control()
 
-    def key(self, presented: str | None) -> Key:
+    def caller(self, presented: str | None) -> Caller:
         """Who asks.
 
         Args:
@@ -59,9 +60,9 @@ class Switchboard:
         """
         if presented is not None:
             now = datetime.now(UTC)
-            key = holder(presented.strip(), self._control.keys, self._pepper, now=now)
+            key = holder(presented, self._control.keys, self._pepper, now=now)
             if key is not None:
-                return key
+                return Caller(f"key {key.key_id}", key.tenant, key.role)
         raise Denied(
             401,
             "there is no valid key in the Authorization header",
@@ -69,26 +70,37 @@ class Switchboard:
             "NO_KEY",
         )
 
-    def tenant(self, name: str, key: Key, role: Role) -> Tenant:
-        """The tenant in the path, as the holder of a key sees it.
+    def tenant(self, name: str, caller: Caller, roles: Collection[Role]) -> Tenant:
+        """The tenant in the path, as the one who asks sees it.
+
+        Args:
+            roles: who may do what is asked for, the least of them first.
 
         Raises:
             NotThere: no such tenant, or not theirs: the two look alike.
             Denied: 403, their role may not do this.
         """
         tenant = self._control.tenants.get(name)
-        if tenant is None or not sees(key, name):
+        if tenant is None or not sees(caller, name):
             raise NotThere(
                 "there is no such tenant", "check the tenant in the address", code="NO_TENANT"
             )
-        if not may(key, role):
+        self.allow(caller, roles)
+        return tenant
+
+    def allow(self, caller: Caller, roles: Collection[Role]) -> None:
+        """Let pass whose role may do what is asked for.
+
+        Raises:
+            Denied: 403.
+        """
+        if caller.role not in roles:
             raise Denied(
                 403,
-                f"a key with the role {key.role} may not do this",
-                f"ask for a key with the role {role}",
+                f"the role {caller.role} may not do this",
+                f"ask for a key with the role {next(iter(roles))}",
                 "ROLE",
             )
-        return tenant
 
     @property
     def tenants(self) -> list[Tenant]:

@@ -9,7 +9,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from schema.errors import NotThere
 from schema.names import Bought
 from serving.bodies import Recommendations
-from serving.deps import ForSeller, OpenShelf
+from serving.deps import OpenShelf, TheTenant
+from serving.guard import Guarded
 from tenants.answer import MOST, answer, ask
 from tenants.lifecycle import serves
 
@@ -27,7 +28,7 @@ class _Any(Convertor[str]):
 
 
 register_url_convertor("any", _Any())
-router = APIRouter(tags=["lookup"])
+router = APIRouter(route_class=Guarded, tags=["lookup"])
 
 
 @router.get(
@@ -37,7 +38,7 @@ router = APIRouter(tags=["lookup"])
 )
 async def recommendations(
     customer: str,
-    tenant: ForSeller,
+    tenant: TheTenant,
     shelf: OpenShelf,
     limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
     bought: Annotated[

@@ -4,17 +4,17 @@ A key is ``rf_<key id>.<secret>``: the id finds the row, the secret has 256 rand
 HMAC of the secret under the installation's pepper is kept, so a copied ledger opens nothing.
 """
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
 
 from schema.names import Role, TenantId
-from schema.records import Key
+from schema.records import Caller, Key
 
 PREFIX = "rf_"
-_RANK = {Role.SELLER: 0, Role.ADMIN: 1, Role.OPERATOR: 2}
+EVERY_TENANT = frozenset({Role.OPERATOR, Role.AUDITOR})
+"""The roles that belong to no tenant."""
 
 
 def make_key(
@@ -29,13 +29,13 @@ def make_key(
     """Make a key.
 
     Args:
-        tenant: whose; None for an operator, and for nobody else.
+        tenant: whose; None for an operator or auditor, and for nobody else.
 
     Returns:
         What is kept, and the text to show once.
     """
-    if (tenant is None) != (role is Role.OPERATOR):
-        raise ValueError("an operator's key has no tenant, any other has one")
+    if (tenant is None) != (role in EVERY_TENANT):
+        raise ValueError("an operator's or auditor's key has no tenant, any other has one")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     key = Key(key_id, tenant, role, label, digest(secret, pepper), at, expires_at, None)
     return key, f"{PREFIX}{key_id}.{secret}"
@@ -43,7 +43,7 @@ def make_key(
 
 def digest(secret: str, pepper: bytes) -> str:
     """HMAC-SHA256 of a secret, hex."""
-    return hmac.new(pepper, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, secret.encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def holder(presented: str, keys: Mapping[str, Key], pepper: bytes, *, now: datetime) -> Key | None:
@@ -61,11 +61,6 @@ def holder(presented: str, keys: Mapping[str, Key], pepper: bytes, *, now: datet
     return None if key.expires_at is not None and key.expires_at <= now else key
 
 
-def sees(key: Key, tenant: str) -> bool:
-    """Whether a tenant exists for the holder of this key."""
-    return key.tenant is None or key.tenant == tenant
-
-
-def may(key: Key, role: Role) -> bool:
-    """Whether the holder may do what this role may do."""
-    return _RANK[key.role] >= _RANK[role]
+def sees(caller: Caller, tenant: str) -> bool:
+    """Whether a tenant exists for the one who asks."""
+    return caller.tenant is None or caller.tenant == tenant
