@@ -65,6 +65,8 @@ class Config(BaseSettings):
     )
 
     home: Path = Path("var")
+    pepper: SecretStr = SecretStr("")
+    """The operator's secret, 64 hexadecimal digits; empty: a file in the home. Never printed."""
     ledger: Ledger = Ledger()
     intake: Intake = Intake()
     nightly: Nightly = Nightly()

@@ -321,6 +321,7 @@ class Key:
         key_id: the public part, in front of the dot.
         tenant: None for an operator or auditor.
         digest: HMAC-SHA256 of the secret under the installation's pepper, hex.
+        last_used_at: to the minute or so.
     """
 
     key_id: str
@@ -331,6 +332,7 @@ class Key:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from serving import admin, feedback, health, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Denied, Switchboard
 from serving.guard import require_policy
+from serving.lastused import LastUsed
 from serving.policy import POLICY
 from serving.shelf import Shelf
+from storage.secret import refuse_open_demo
 from storage.stores import open_stores
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
@@ -35,15 +37,19 @@ def create_app(config: Config | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         serving = config.serving
         app.state.config = config
+        refuse_open_demo(config)
         app.state.stores = stores = open_stores(config)
         app.state.switchboard = board = Switchboard(
-            stores.ledger, stores.pepper, serving.refresh_seconds
+            stores.ledger, stores.revoked, stores.pepper, serving.refresh_seconds
         )
         app.state.shelf = shelf = Shelf(
             stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
         )
+        used = LastUsed(board.used, stores.ledger)
         board.start()
+        used.start()
         yield
+        used.stop()
         board.stop()
         shelf.close()
         stores.engine.dispose()

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from schema.errors import NotThere
 from schema.names import Role
-from schema.records import Caller, Control, Tenant
+from schema.records import Caller, Control, Key, Tenant
 from storage.ledger import Ledger
+from storage.revoked import Revoked
 from tenants.access import holder, sees
 
 log = logging.getLogger("recfactory.serving")
@@ -29,9 +30,16 @@ class Denied(Exception):
 class Switchboard:
     """The control state in force, refreshed in the background."""
 
-    def __init__(self, ledger: Ledger, pepper: bytes, refresh_seconds: float) -> None:
-        self._ledger, self._pepper, self._seconds = ledger, pepper, refresh_seconds
+    def __init__(
+        self, ledger: Ledger, revoked: Revoked, pepper: bytes, refresh_seconds: float
+    ) -> None:
+        self._ledger, self._revoked = ledger, revoked
+        self._pepper, self._seconds = pepper, refresh_seconds
         self._control: Control = ledger.control()
+        self._stopped = revoked.ids()
+        self._failing = False
+        self.used: dict[str, datetime] = {}
+        """When each key was last used, here."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="control", daemon=True)
@@ -45,6 +53,7 @@ class Switchboard:
 
     def refresh(self) -> None:
         """Read the state again if it has changed."""
+        self._stopped = self._revoked.ids()
         with self._lock:  # or a slow reader could put an older state over a newer one
             if self._ledger.revision() != self._control.revision:
                 self._control = self._ledger.control()
@@ -61,7 +70,8 @@ class Switchboard:
         if presented is not None:
             now = datetime.now(UTC)
             key = holder(presented, self._control.keys, self._pepper, now=now)
-            if key is not None:
+            if key is not None and key.key_id not in self._stopped:
+                self.used[key.key_id] = now
                 return Caller(f"key {key.key_id}", key.tenant, key.role)
         raise Denied(
             401,
@@ -106,15 +116,20 @@ class Switchboard:
     def tenants(self) -> list[Tenant]:
         return list(self._control.tenants.values())
 
+    def key(self, key_id: str) -> Key | None:
+        """A key as it is kept; as last known while the ledger is away."""
+        self._follow()
+        return self._control.keys.get(key_id)
+
     def _watch(self) -> None:
-        failing = False
         while not self._stop.wait(self._seconds):
-            try:
-                self.refresh()
-                failing = False
-            except Exception as error:  # whatever the database does, lookups go on
-                if not failing:
-                    log.warning(
-                        "the ledger cannot be read (%s); the last known state answers", error
-                    )
-                failing = True
+            self._follow()
+
+    def _follow(self) -> None:
+        try:
+            self.refresh()
+            self._failing = False
+        except Exception as error:  # whatever the database does, lookups go on
+            if not self._failing:
+                log.warning("the ledger cannot be read (%s); the last known state answers", error)
+            self._failing = True

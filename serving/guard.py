@@ -1,6 +1,7 @@
 """The door in front of every route: who asks, and may they, before a byte of the body is read."""
 
 import logging
+import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from schema.errors import NotThere
 from schema.records import Caller, Tenant
 from serving.control import Denied, Switchboard
 from serving.policy import POLICY, PUBLIC
+from tenants.access import mistyped
 
 log = logging.getLogger("recfactory.access")
 
@@ -34,15 +36,15 @@ def admit(
         Denied: 401 before anything is looked at; 403 for a role that may not do this.
         NotThere: no such tenant, or not theirs.
     """
-    caller = None
+    caller, presented = None, bearer(headers)
     try:
-        caller = board.caller(bearer(headers))
+        caller = board.caller(presented)
         roles = POLICY[method, path]
         if tenant is not None:
             return caller, board.tenant(tenant, caller, roles)
         board.allow(caller, roles)
     except (Denied, NotThere) as refusal:
-        tell(refusal, caller, method, path, tenant)
+        tell(refusal, caller.actor if caller else _unproven(presented), method, path, tenant)
         raise
     return caller, None
 
@@ -59,11 +61,18 @@ def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" else None
 
 
+def _unproven(presented: str | None) -> str:
+    """Who it would be: a revoked key still in use and a slip of the pen want different answers."""
+    found = re.match(r"rf_([0-9a-f]{12})\.", presented or "")
+    if presented is None or found is None:
+        return "nobody known"
+    return f"key {found[1]}, {'mistyped' if mistyped(presented) else 'not valid'}"
+
+
 def tell(
-    refusal: Denied | NotThere, caller: Caller | None, method: str, path: str, tenant: str | None
+    refusal: Denied | NotThere, actor: str, method: str, path: str, tenant: str | None
 ) -> None:
     """One line about who was turned away where: the route's template, so no customer's id."""
-    actor = caller.actor if caller else "nobody known"
     log.warning(
         "%s was refused %s %s for tenant %.80r: %s",
         actor,
@@ -96,7 +105,7 @@ class Guarded(APIRoute):
             try:
                 return await handle(request)
             except Denied as refusal:
-                tell(refusal, caller, method, path, name)
+                tell(refusal, caller.actor, method, path, name)
                 raise
 
         return guarded

@@ -102,9 +102,11 @@ def cli(world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 @pytest.fixture
 def new(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """A command line where nothing was installed yet."""
+    """A command line of an installation that was just made."""
     monkeypatch.chdir(tmp_path)
-    return Cli(tmp_path / "new", capsys, monkeypatch)
+    cli = Cli(tmp_path / "new", capsys, monkeypatch)
+    cli.well("init")
+    return cli
 
 
 def delivered(folder: Path, **files: list[list[str]]) -> list[object]:
@@ -823,7 +825,7 @@ class TestKey:
         assert set(revoked.values()) == {None}
 
     def test_revoke_of_none_is_refused(self, cli: Cli) -> None:
-        cli.refused("NO_KEY", "key", "revoke", "000000000000")
+        cli.refused("NO_SUCH_KEY", "key", "revoke", "000000000000")
 
 
 class TestDoctor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from schema.config import Config
 from schema.names import Role
@@ -181,7 +182,10 @@ def test_a_server_that_answers_everything_has_imported_no_heavy_library(
 
 def test_an_application_takes_no_notice_of_the_world_before_it_starts(morning: World) -> None:
     """Making it opens nothing; only its start does."""
-    app = create_app(morning.config.model_copy(update={"home": morning.folder / "new"}))
+    config = morning.config.model_copy(
+        update={"home": morning.folder / "new", "pepper": SecretStr(os.urandom(32).hex())}
+    )
+    app = create_app(config)
 
     assert not (morning.folder / "new").exists()
     with TestClient(app):

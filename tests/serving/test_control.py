@@ -49,7 +49,7 @@ def ledger(world: World) -> MoodyLedger:
 @pytest.fixture
 def board(world: World, ledger: MoodyLedger) -> Switchboard:
     """Not started: it is refreshed by hand."""
-    return Switchboard(ledger, world.stores.pepper, 0.01)
+    return Switchboard(ledger, world.stores.revoked, world.stores.pepper, 0.01)
 
 
 @pytest.fixture
