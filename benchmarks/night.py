@@ -31,6 +31,7 @@ from jobs.night import run_night
 from schema.config import Config
 from schema.dates import day_number
 from schema.names import TenantId
+from storage.durable import Disk
 from storage.secret import make_secret
 from storage.stores import Stores, open_stores
 from tenants.order import zone

@@ -118,14 +118,15 @@ class Switchboard:
 
     def key(self, key_id: str) -> Key | None:
         """A key as it is kept; as last known while the ledger is away."""
-        self._follow()
+        self.follow()
         return self._control.keys.get(key_id)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._seconds):
-            self._follow()
+            self.follow()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Refresh; while the ledger is away, keep what is known and say so once."""
         try:
             self.refresh()
             self._failing = False

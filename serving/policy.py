@@ -19,6 +19,12 @@ READS = (Role.ADMIN, Role.AUDITOR, Role.OPERATOR)
 RUNS = (Role.ADMIN, Role.OPERATOR)
 """A tenant's switches."""
 
+OVERSEES = (Role.AUDITOR, Role.OPERATOR)
+"""The fleet's record."""
+
+OPERATES = (Role.OPERATOR,)
+"""The fleet's switches."""
+
 TENANT = "/tenants/{tenant}"
 RECS = f"{TENANT}/customers/{{customer}}/recs"
 
@@ -43,6 +49,17 @@ POLICY: Mapping[tuple[str, str], tuple[Role, ...]] = {
     ("GET", f"{TENANT}/quality"): READS,
     ("GET", f"{TENANT}/editions"): READS,
     ("POST", f"{TENANT}/editions/{{number}}/activate"): RUNS,
+    ("GET", f"{TENANT}/keys"): READS,
+    ("POST", f"{TENANT}/keys"): RUNS,
+    ("POST", f"{TENANT}/keys/{{key}}/rotate"): RUNS,
+    ("DELETE", f"{TENANT}/keys/{{key}}"): RUNS,
+    ("GET", "/keys"): OVERSEES,
+    ("POST", "/keys"): OPERATES,
+    ("POST", "/keys/{key}/rotate"): OPERATES,
+    ("DELETE", "/keys/{key}"): OPERATES,
+    ("GET", "/tenants"): OVERSEES,
+    ("POST", "/tenants"): OPERATES,
+    ("GET", "/fleet"): OVERSEES,
 }
 """(method, path as the API's document has it) -> who may, the least of them first.
 
