@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,9 @@ from serving.shelf import Shelf
 from storage.secret import refuse_open_demo
 from storage.stores import open_stores
 
+if TYPE_CHECKING:
+    from serving.oidc import Issuer
+
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
     for status in (401, 403, 404, 422)
@@ -39,8 +42,9 @@ def create_app(config: Config | None = None) -> FastAPI:
         app.state.config = config
         refuse_open_demo(config)
         app.state.stores = stores = open_stores(config)
+        issuer = _issuer(config)
         app.state.switchboard = board = Switchboard(
-            stores.ledger, stores.revoked, stores.pepper, serving.refresh_seconds
+            stores.ledger, stores.revoked, stores.pepper, serving.refresh_seconds, issuer
         )
         app.state.shelf = shelf = Shelf(
             stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
@@ -49,6 +53,8 @@ def create_app(config: Config | None = None) -> FastAPI:
         board.start()
         used.start()
         yield
+        if issuer:
+            issuer.stop()
         used.stop()
         board.stop()
         shelf.close()
@@ -78,10 +84,25 @@ def create_app(config: Config | None = None) -> FastAPI:
     return app
 
 
+def _issuer(config: Config) -> "Issuer | None":
+    """The sign-in, its keys on their way; None where there is none."""
+    if not config.oidc.issuer:
+        return None
+    from serving.oidc import Issuer  # a quarter of a second that only those with a sign-in pay
+
+    issuer = Issuer(config.oidc)
+    issuer.start()
+    return issuer
+
+
 def _described(document: dict[str, Any]) -> dict[str, Any]:
     """Say in the API's document who may, and that errors travel as problem documents."""
     document["components"]["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, rf_…"}
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "an API key, rf_…, or a token of the issuer in config.yaml",
+        }
     }
     for path, route in document["paths"].items():
         for method, operation in route.items():

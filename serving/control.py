@@ -8,13 +8,14 @@ import logging
 import threading
 from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Protocol
 
 from schema.errors import NotThere
 from schema.names import Role
 from schema.records import Caller, Control, Key, Tenant
 from storage.ledger import Ledger
 from storage.revoked import Revoked
-from tenants.access import holder, sees
+from tenants.access import PREFIX, holder, sees
 
 log = logging.getLogger("recfactory.serving")
 
@@ -27,12 +28,25 @@ class Denied(Exception):
         self.status, self.what, self.next_step, self.code = status, what, next_step, code
 
 
+class Tokens(Protocol):
+    """Whoever knows what a bearer token is worth (``serving.oidc``)."""
+
+    def caller(self, token: str) -> Caller | None:
+        """Who it is about; None where it is not good."""
+
+
 class Switchboard:
     """The control state in force, refreshed in the background."""
 
     def __init__(
-        self, ledger: Ledger, revoked: Revoked, pepper: bytes, refresh_seconds: float
+        self,
+        ledger: Ledger,
+        revoked: Revoked,
+        pepper: bytes,
+        refresh_seconds: float,
+        tokens: Tokens | None = None,
     ) -> None:
+        self._tokens = tokens
         self._ledger, self._revoked = ledger, revoked
         self._pepper, self._seconds = pepper, refresh_seconds
         self._control: Control = ledger.control()
@@ -62,12 +76,16 @@ class Switchboard:
         """Who asks.
 
         Args:
-            presented: what the Authorization header bears, "rf_…".
+            presented: what the Authorization header bears: "rf_…", or a token.
 
         Raises:
             Denied: 401, whatever is wrong with it.
         """
-        if presented is not None:
+        if presented is not None and not presented.startswith(PREFIX):
+            caller = self._tokens.caller(presented) if self._tokens else None
+            if caller is not None:
+                return caller
+        elif presented is not None:
             now = datetime.now(UTC)
             key = holder(presented, self._control.keys, self._pepper, now=now)
             if key is not None and key.key_id not in self._stopped:
