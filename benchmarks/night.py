@@ -31,6 +31,8 @@ from jobs.night import run_night
 from schema.config import Config
 from schema.dates import day_number
 from schema.names import TenantId
+from storage.durable import Disk
+from storage.secret import make_secret
 from storage.stores import Stores, open_stores
 from tenants.order import zone
 
@@ -58,6 +60,7 @@ def main() -> None:
 def measure(home: Path, name: str) -> Measured:
     """A fresh installation, the first night to have an incumbent, then the timed one."""
     config = Config(home=home)
+    make_secret(home, Disk())
     stores = open_stores(config)
     made = next(tenant for tenant in write_demo(home / "demo", 12) if tenant.tenant == name)
     now = datetime.now(UTC)

@@ -1,22 +1,27 @@
 """The shape of config.yaml, and the only place that reads it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, YamlConfigSettingsSource
 from pydantic_settings import PydanticBaseSettingsSource as Source
 from pydantic_settings.exceptions import SettingsError
 from yaml import YAMLError
 
 from schema.errors import Refused
+from schema.names import Role
 from schema.settings import TenantSettings
 
 SHIPPED = Path(__file__).parent.parent / "config.yaml"
 
 _NOT_KEYS = ("RECFACTORY_CONFIG", "RECFACTORY_LOG")
 """Variables that are not keys of the file: where it lies, and how much the log says."""
+
+_HERE = ("127.0.0.1", "::1", "localhost")
 
 
 class _Part(BaseModel, extra="forbid", frozen=True):
@@ -58,6 +63,31 @@ class Serving(_Part):
     stale_days: float = Field(3, gt=0)
 
 
+class Oidc(_Part):
+    """A sign-in whose tokens are taken as well as API keys; off while it has no issuer."""
+
+    issuer: str = ""
+    audience: str = ""
+    jwks_url: str = ""
+    tenant_claim: str = "tenant"
+    role_claim: str = "role"
+    roles: Mapping[str, Role] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Oidc":
+        """Half a sign-in must not start: it would let in too many, or nobody."""
+        rest = {"audience": self.audience, "jwks_url": self.jwks_url, "roles": self.roles}
+        missing = [name for name, value in rest.items() if not value]
+        if self.issuer and missing:
+            raise ValueError(f"with an issuer, {' and '.join(missing)} must be set")
+        if not self.issuer and len(missing) < len(rest):
+            raise ValueError("nothing of it holds without an issuer")
+        url = urlsplit(self.jwks_url)
+        if self.issuer and url.scheme != "https" and url.hostname not in _HERE:
+            raise ValueError("jwks_url must begin with https://, or anybody could be the issuer")
+        return self
+
+
 class Config(BaseSettings):
     """config.yaml, overruled by RECFACTORY_SERVING__PORT=8001 and the like."""
 
@@ -66,11 +96,14 @@ class Config(BaseSettings):
     )
 
     home: Path = Path("var")
+    pepper: SecretStr = SecretStr("")
+    """The operator's secret, 64 hexadecimal digits; empty: a file in the home. Never printed."""
     ledger: Ledger = Ledger()
     intake: Intake = Intake()
     nightly: Nightly = Nightly()
     publishing: Publishing = Publishing()
     serving: Serving = Serving()
+    oidc: Oidc = Oidc()
     template: TenantSettings = TenantSettings()
 
     @classmethod

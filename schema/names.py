@@ -110,6 +110,8 @@ class Role(StrEnum):
     """Look recommendations up, give feedback."""
     ADMIN = "admin"
     """Also: mode, nights, models, editions, rollback of the same tenant."""
+    AUDITOR = "auditor"
+    """Every tenant's record, to read; no customer's list, and nothing to change."""
     OPERATOR = "operator"
     """Every tenant, and the fleet."""
 

@@ -366,8 +366,9 @@ class Key:
 
     Attributes:
         key_id: the public part, in front of the dot.
-        tenant: None for an operator.
+        tenant: None for an operator or auditor.
         digest: HMAC-SHA256 of the secret under the installation's pepper, hex.
+        last_used_at: to the minute or so.
     """
 
     key_id: str
@@ -378,6 +379,21 @@ class Key:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, once they have shown that they are.
+
+    Attributes:
+        actor: as the audit trail and the log name them: "key 0a1b2c3d4e5f", never a secret.
+        tenant: the only one that exists for them; None: every one does.
+    """
+
+    actor: str
+    tenant: TenantId | None
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from serving.bodies import (
     RuleLine,
     RuleState,
 )
-from serving.deps import AllStores, Board, Caller, ForAdmin
+from serving.deps import AllStores, Board, TheTenant, WhoAsks
+from serving.guard import Guarded
 from storage import held
 from storage.rollback import activate
 from storage.rules import add_rule
@@ -28,31 +29,31 @@ from tenants.order import zone
 
 Number = Annotated[int, Path(gt=-(2**31), lt=2**31)]
 
-router = APIRouter(prefix="/tenants/{tenant}", tags=["tenant's admin"])
+router = APIRouter(route_class=Guarded, prefix="/tenants/{tenant}", tags=["tenant's admin"])
 
 
 @router.get("/mode", summary="What the switch says")
-def mode(tenant: ForAdmin) -> ModeState:
+def mode(tenant: TheTenant) -> ModeState:
     """on, freeze or off."""
     return ModeState(tenant=tenant.tenant, mode=tenant.mode)
 
 
 @router.put("/mode", summary="Turn recommendations on, freeze them, or turn them off")
 def change_mode(
-    change: ModeChange, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
+    change: ModeChange, tenant: TheTenant, caller: WhoAsks, stores: AllStores, board: Board
 ) -> ModeState:
     """In force with the next lookup, within a second on every worker, and before the answer is
     sent it holds against a night that is already running.
     """
     stores.ledger.change_mode(
-        tenant.tenant, change.mode, by=f"key {key.key_id}", why=change.why, at=datetime.now(UTC)
+        tenant.tenant, change.mode, by=caller.actor, why=change.why, at=datetime.now(UTC)
     )
     board.refresh()
     return ModeState(tenant=tenant.tenant, mode=change.mode)
 
 
 @router.get("/rules", summary="The tenant's rules about its lists")
-def rules(tenant: ForAdmin, stores: AllStores) -> list[RuleLine]:
+def rules(tenant: TheTenant, stores: AllStores) -> list[RuleLine]:
     """By number; an expired one stays until it is removed, and does nothing."""
     now = datetime.now(UTC)
     return [
@@ -62,7 +63,7 @@ def rules(tenant: ForAdmin, stores: AllStores) -> list[RuleLine]:
 
 @router.post("/rules", summary="Exclude, pin, boost, bury or limit products")
 def new_rule(
-    body: NewRule, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
+    body: NewRule, tenant: TheTenant, caller: WhoAsks, stores: AllStores, board: Board
 ) -> RuleLine:
     """In force with the next lookup; the next night ranks by it, so that lists stay full.
 
@@ -78,7 +79,7 @@ def new_rule(
         until=body.until,
         why=body.why,
         zone=zone(tenant.timezone),
-        by=f"key {key.key_id}",
+        by=caller.actor,
         at=now,
     )
     kept = add_rule(stores, tenant, rule, now=now)
@@ -88,17 +89,17 @@ def new_rule(
 
 @router.delete("/rules/{number}", summary="Take a rule away")
 def remove_rule(
-    number: Number, tenant: ForAdmin, key: Caller, stores: AllStores, board: Board
+    number: Number, tenant: TheTenant, caller: WhoAsks, stores: AllStores, board: Board
 ) -> RuleLine:
     """What it moved stands as before with the next lookup; what it hid comes back with the night."""
     now = datetime.now(UTC)
-    gone = stores.ledger.remove_rule(tenant.tenant, number, by=f"key {key.key_id}", at=now)
+    gone = stores.ledger.remove_rule(tenant.tenant, number, by=caller.actor, at=now)
     board.refresh()
     return _rule(tenant, gone, "removed")
 
 
 @router.get("/nights", summary="What happened in the last nights, and why")
-def nights(tenant: ForAdmin, stores: AllStores) -> list[Night]:
+def nights(tenant: TheTenant, stores: AllStores) -> list[Night]:
     """Newest first, at most sixty."""
     return [
         Night(
@@ -119,7 +120,7 @@ def nights(tenant: ForAdmin, stores: AllStores) -> list[Night]:
 
 
 @router.get("/models", summary="Every model and the verdict it got")
-def models(tenant: ForAdmin, stores: AllStores) -> list[ModelLine]:
+def models(tenant: TheTenant, stores: AllStores) -> list[ModelLine]:
     """Newest first."""
     in_force = stores.ledger.tenant(tenant.tenant).model
     return [
@@ -139,23 +140,23 @@ def models(tenant: ForAdmin, stores: AllStores) -> list[ModelLine]:
 
 @router.post("/models/{number}/promote", summary="Put a held model in force")
 def promote_model(
-    number: Number, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores
+    number: Number, body: Because, tenant: TheTenant, caller: WhoAsks, stores: AllStores
 ) -> ModelLine:
     """The gate held it as too good to be true; you looked, and there is no leak. The next night
     judges and ranks with it; what is served now stays until then.
     """
     now = datetime.now(UTC)
-    held.promote(stores, tenant, number, by=f"key {key.key_id}", why=body.why, now=now)
+    held.promote(stores, tenant, number, by=caller.actor, why=body.why, now=now)
     return _model(stores, tenant, number)
 
 
 @router.post("/models/{number}/discard", summary="Throw a held model away")
 def discard_model(
-    number: Number, body: Because, tenant: ForAdmin, key: Caller, stores: AllStores
+    number: Number, body: Because, tenant: TheTenant, caller: WhoAsks, stores: AllStores
 ) -> ModelLine:
     """Its files are removed and the model in force stays; the verdict is kept for ever."""
     now = datetime.now(UTC)
-    held.discard(stores, tenant, number, by=f"key {key.key_id}", why=body.why, now=now)
+    held.discard(stores, tenant, number, by=caller.actor, why=body.why, now=now)
     return _model(stores, tenant, number)
 
 
@@ -164,7 +165,7 @@ def _model(stores: Stores, tenant: Tenant, number: int) -> ModelLine:
 
 
 @router.get("/quality", summary="What really happened, beside what the gate had predicted")
-def quality(tenant: ForAdmin, stores: AllStores) -> list[QualityLine]:
+def quality(tenant: TheTenant, stores: AllStores) -> list[QualityLine]:
     """One line for each edition that has come due, newest night first."""
     return [
         QualityLine(tenant=tenant.tenant, **point.as_json())
@@ -173,7 +174,7 @@ def quality(tenant: ForAdmin, stores: AllStores) -> list[QualityLine]:
 
 
 @router.get("/editions", summary="Published lists, and which of them are served")
-def editions(tenant: ForAdmin, stores: AllStores) -> list[EditionLine]:
+def editions(tenant: TheTenant, stores: AllStores) -> list[EditionLine]:
     """Newest first."""
     current = stores.editions.current(tenant.uid)
     return [
@@ -186,8 +187,8 @@ def editions(tenant: ForAdmin, stores: AllStores) -> list[EditionLine]:
 def activate_edition(
     number: Number,
     body: Because,
-    tenant: ForAdmin,
-    key: Caller,
+    tenant: TheTenant,
+    caller: WhoAsks,
     stores: AllStores,
     request: Request,
 ) -> EditionLine:
@@ -196,7 +197,7 @@ def activate_edition(
     """
     hold = timedelta(hours=request.app.state.config.publishing.hold_hours)
     now = datetime.now(UTC)
-    activate(stores, tenant, number, hold=hold, by=f"key {key.key_id}", why=body.why, now=now)
+    activate(stores, tenant, number, hold=hold, by=caller.actor, why=body.why, now=now)
     return _edition(stores, tenant.tenant, number)
 
 

@@ -3,19 +3,26 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from schema.config import Config, read_config
-from serving import admin, feedback, health, lookup
+from serving import admin, feedback, fleet, health, keys, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
+from serving.guard import require_policy
+from serving.lastused import LastUsed
 from serving.lookup import Lookup, LookupsFirst
+from serving.policy import POLICY
 from serving.problems import tell_errors
 from serving.shelf import Shelf
+from storage.secret import refuse_open_demo
 from storage.stores import open_stores
+
+if TYPE_CHECKING:
+    from serving.oidc import Issuer
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
@@ -31,9 +38,11 @@ def create_app(config: Config | None = None) -> LookupsFirst:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         serving = config.serving
         app.state.config = config
+        refuse_open_demo(config)
         app.state.stores = stores = open_stores(config)
+        issuer = _issuer(config)
         app.state.switchboard = board = Switchboard(
-            stores.ledger, stores.pepper, serving.refresh_seconds
+            stores.ledger, stores.revoked, stores.pepper, serving.refresh_seconds, issuer
         )
         app.state.shelf = shelf = Shelf(
             stores.editions,
@@ -43,8 +52,13 @@ def create_app(config: Config | None = None) -> LookupsFirst:
             stale_days=serving.stale_days,
         )
         app.state.lookup = Lookup(board, shelf)
+        used = LastUsed(board.used, stores.ledger)
         board.start()
+        used.start()
         yield
+        if issuer:
+            issuer.stop()
+        used.stop()
         board.stop()
         await shelf.close()
         stores.engine.dispose()
@@ -52,24 +66,46 @@ def create_app(config: Config | None = None) -> LookupsFirst:
     # The documentation's scripts come from the package, not from somebody else's server.
     app = FastAPIOffline(
         redoc_url=None,
+        redirect_slashes=False,  # one address, one thing
         title="recfactory",
         summary="Nightly product recommendations, ready when the salesperson asks.",
         version="0.1.0",
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, feedback, admin, health):
+    for part in (lookup, feedback, admin, keys, fleet, health):
         app.include_router(part.router)
     tell_errors(app)
+    require_policy(app)
     document = app.openapi
-    app.openapi = lambda: _with_problems(document())  # type: ignore[method-assign]
+    app.openapi = lambda: _described(document())  # type: ignore[method-assign]
     return LookupsFirst(app)
 
 
-def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """Say in the API's document that errors travel as problem documents."""
-    for route in document["paths"].values():
-        for operation in route.values():
+def _issuer(config: Config) -> "Issuer | None":
+    """The sign-in, its keys on their way; None where there is none."""
+    if not config.oidc.issuer:
+        return None
+    from serving.oidc import Issuer  # a quarter of a second that only those with a sign-in pay
+
+    issuer = Issuer(config.oidc)
+    issuer.start()
+    return issuer
+
+
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    """Say in the API's document who may, and that errors travel as problem documents."""
+    document["components"]["securitySchemes"] = {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "an API key, rf_…, or a token of the issuer in config.yaml",
+        }
+    }
+    for path, route in document["paths"].items():
+        for method, operation in route.items():
+            if roles := POLICY[method.upper(), path]:
+                operation["security"] = [{"bearer": [role.value for role in roles]}]
             for status, response in operation["responses"].items():
                 content = response.get("content", {})
                 if status != "503" and int(status) >= 400 and "application/json" in content:

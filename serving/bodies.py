@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from schema.names import Action, Bought, Mode
+from schema.names import Action, Bought, Mode, Outcome, Role
 
 
 class _Body(BaseModel, extra="forbid"):
@@ -241,6 +241,89 @@ class FeedbackReceipt(BaseModel):
     repeated: int
     refused: int
     results: list[FeedbackResult]
+
+
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+
+
+class NewKey(_Body):
+    """A key to be made."""
+
+    role: Role = Role.SELLER
+    label: Label = Field("", description="whose it is or what it is for")
+    days: int | None = Field(None, ge=1, le=3650, description="ends after so many")
+
+
+class NewKeyOfAnybody(NewKey):
+    """A key to be made, and whose."""
+
+    tenant: str | None = Field(None, description="none for an operator or auditor")
+
+
+class Overlap(_Body):
+    """How long the old key goes on beside the new one."""
+
+    overlap_hours: float = Field(24, ge=0, le=30 * 24)
+
+
+class KeyLine(BaseModel):
+    """One key, never its secret."""
+
+    key_id: str = Field(description="the public part, between rf_ and the dot")
+    tenant: str | None
+    role: Role
+    label: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="to the minute or so")
+
+
+class ShownKey(KeyLine):
+    """A key that was just made, this once with its secret."""
+
+    key: str = Field(examples=["rf_0a1b2c3d4e5f.…"])
+
+
+class NewTenant(_Body):
+    """A tenant to be registered."""
+
+    tenant: str = Field(description="1 to 63 of a-z, 0-9 and -", examples=["acme"])
+    title: Label = Field("", description="what people call the company")
+    timezone: str = Field("UTC", description="its nights begin at midnight there")
+
+
+class TenantLine(BaseModel):
+    """One tenant."""
+
+    tenant: str
+    title: str
+    timezone: str
+    mode: Mode
+
+
+class FleetLine(BaseModel):
+    """What one tenant serves, and what its last night came to."""
+
+    tenant: str
+    mode: Mode
+    edition: int | None
+    published_at: datetime | None
+    age_hours: float | None
+    problem: str | None = Field(description="a code, where what it serves cannot be read")
+    night: date | None
+    verdict: Outcome | None
+    because: str | None
+
+
+class Fleet(BaseModel):
+    """Every tenant in one answer."""
+
+    tenants: int
+    modes: dict[Mode, int]
+    verdicts: dict[Outcome, int] = Field(description="of each tenant's last night")
+    without_edition: int
+    lines: list[FleetLine]
 
 
 class Health(BaseModel):

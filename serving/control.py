@@ -6,13 +6,16 @@ has changed. While the ledger is away, the last known state answers.
 
 import logging
 import threading
+from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Protocol
 
 from schema.errors import NotThere
 from schema.names import Role
-from schema.records import Control, Key, Tenant
+from schema.records import Caller, Control, Key, Tenant
 from storage.ledger import Ledger
-from tenants.access import holder, may, sees
+from storage.revoked import Revoked
+from tenants.access import PREFIX, holder, sees
 
 log = logging.getLogger("recfactory.serving")
 
@@ -25,12 +28,32 @@ class Denied(Exception):
         self.status, self.what, self.next_step, self.code = status, what, next_step, code
 
 
+class Tokens(Protocol):
+    """Whoever knows what a bearer token is worth (``serving.oidc``)."""
+
+    def caller(self, token: str) -> Caller | None:
+        """Who it is about; None where it is not good."""
+
+
 class Switchboard:
     """The control state in force, refreshed in the background."""
 
-    def __init__(self, ledger: Ledger, pepper: bytes, refresh_seconds: float) -> None:
-        self._ledger, self._pepper, self._seconds = ledger, pepper, refresh_seconds
+    def __init__(
+        self,
+        ledger: Ledger,
+        revoked: Revoked,
+        pepper: bytes,
+        refresh_seconds: float,
+        tokens: Tokens | None = None,
+    ) -> None:
+        self._tokens = tokens
+        self._ledger, self._revoked = ledger, revoked
+        self._pepper, self._seconds = pepper, refresh_seconds
         self._control: Control = ledger.control()
+        self._stopped = revoked.ids()
+        self._failing = False
+        self.used: dict[str, datetime] = {}
+        """When each key was last used, here."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="control", daemon=True)
@@ -44,24 +67,30 @@ class Switchboard:
 
     def refresh(self) -> None:
         """Read the state again if it has changed."""
+        self._stopped = self._revoked.ids()
         with self._lock:  # or a slow reader could put an older state over a newer one
             if self._ledger.revision() != self._control.revision:
                 self._control = self._ledger.control()
 
-    def key(self, presented: str | None) -> Key:
+    def caller(self, presented: str | None) -> Caller:
         """Who asks.
 
         Args:
-            presented: what the Authorization header bears, "rf_…".
+            presented: what the Authorization header bears: "rf_…", or a token.
 
         Raises:
             Denied: 401, whatever is wrong with it.
         """
-        if presented is not None:
+        if presented is not None and not presented.startswith(PREFIX):
+            caller = self._tokens.caller(presented) if self._tokens else None
+            if caller is not None:
+                return caller
+        elif presented is not None:
             now = datetime.now(UTC)
-            key = holder(presented.strip(), self._control.keys, self._pepper, now=now)
-            if key is not None:
-                return key
+            key = holder(presented, self._control.keys, self._pepper, now=now)
+            if key is not None and key.key_id not in self._stopped:
+                self.used[key.key_id] = now
+                return Caller(f"key {key.key_id}", key.tenant, key.role)
         raise Denied(
             401,
             "there is no valid key in the Authorization header",
@@ -69,40 +98,57 @@ class Switchboard:
             "NO_KEY",
         )
 
-    def tenant(self, name: str, key: Key, role: Role) -> Tenant:
-        """The tenant in the path, as the holder of a key sees it.
+    def tenant(self, name: str, caller: Caller, roles: Collection[Role]) -> Tenant:
+        """The tenant in the path, as the one who asks sees it.
+
+        Args:
+            roles: who may do what is asked for, the least of them first.
 
         Raises:
             NotThere: no such tenant, or not theirs: the two look alike.
             Denied: 403, their role may not do this.
         """
         tenant = self._control.tenants.get(name)
-        if tenant is None or not sees(key, name):
+        if tenant is None or not sees(caller, name):
             raise NotThere(
                 "there is no such tenant", "check the tenant in the address", code="NO_TENANT"
             )
-        if not may(key, role):
+        self.allow(caller, roles)
+        return tenant
+
+    def allow(self, caller: Caller, roles: Collection[Role]) -> None:
+        """Let pass whose role may do what is asked for.
+
+        Raises:
+            Denied: 403.
+        """
+        if caller.role not in roles:
             raise Denied(
                 403,
-                f"a key with the role {key.role} may not do this",
-                f"ask for a key with the role {role}",
+                f"the role {caller.role} may not do this",
+                f"ask for a key with the role {next(iter(roles))}",
                 "ROLE",
             )
-        return tenant
 
     @property
     def tenants(self) -> list[Tenant]:
         return list(self._control.tenants.values())
 
+    def key(self, key_id: str) -> Key | None:
+        """A key as it is kept; as last known while the ledger is away."""
+        self.follow()
+        return self._control.keys.get(key_id)
+
     def _watch(self) -> None:
-        failing = False
         while not self._stop.wait(self._seconds):
-            try:
-                self.refresh()
-                failing = False
-            except Exception as error:  # whatever the database does, lookups go on
-                if not failing:
-                    log.warning(
-                        "the ledger cannot be read (%s); the last known state answers", error
-                    )
-                failing = True
+            self.follow()
+
+    def follow(self) -> None:
+        """Refresh; while the ledger is away, keep what is known and say so once."""
+        try:
+            self.refresh()
+            self._failing = False
+        except Exception as error:  # whatever the database does, lookups go on
+            if not self._failing:
+                log.warning("the ledger cannot be read (%s); the last known state answers", error)
+            self._failing = True

@@ -1,4 +1,4 @@
-"""How a route comes by a tenant: the only way, and it cannot forget to ask.
+"""How a route comes by what it works with: the tenant and the caller as the guard found them.
 
 All of these are coroutines: FastAPI runs plain functions in a thread, which costs a lookup more
 than the lookup itself, and the shelf belongs to the event loop's thread alone.
@@ -6,11 +6,9 @@ than the lookup itself, and the shelf belongs to the event loop's thread alone.
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Path, Request
 
-from schema.names import Role
-from schema.records import Key, Tenant
+from schema.records import Caller, Tenant
 from serving.control import Switchboard
 from serving.shelf import Shelf
 from storage.stores import Stores
@@ -36,31 +34,24 @@ OpenShelf = Annotated[Shelf, Depends(shelf)]
 AllStores = Annotated[Stores, Depends(stores)]
 
 
-_BEARER = HTTPBearer(auto_error=False, description="an API key, rf_…")
-_Presented = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+async def caller(request: Request) -> Caller:
+    found: Caller = request.state.caller
+    return found
 
 
-async def caller(board: Board, presented: _Presented) -> Key:
-    return board.key(presented.credentials if presented else None)
+async def tenant_asked(
+    request: Request, tenant: Annotated[str, Path(description="the tenant's name")]
+) -> Tenant:
+    """Not looked up by the name: the guard did, for this caller."""
+    found: Tenant = request.state.tenant
+    return found
 
 
-Caller = Annotated[Key, Depends(caller)]
-_Name = Annotated[str, Path(description="the tenant's name")]
+WhoAsks = Annotated[Caller, Depends(caller)]
+TheTenant = Annotated[Tenant, Depends(tenant_asked)]
 
 
-async def seller_of(tenant: _Name, key: Caller, board: Board) -> Tenant:
-    return board.tenant(tenant, key, Role.SELLER)
-
-
-async def admin_of(tenant: _Name, key: Caller, board: Board) -> Tenant:
-    return board.tenant(tenant, key, Role.ADMIN)
-
-
-ForSeller = Annotated[Tenant, Depends(seller_of)]
-ForAdmin = Annotated[Tenant, Depends(admin_of)]
-
-
-async def sold_by(tenant: ForSeller, shelf: OpenShelf) -> frozenset[str] | None:
+async def sold_by(tenant: TheTenant, shelf: OpenShelf) -> frozenset[str] | None:
     """The product ids of the edition in force; None before the first."""
     current = await shelf.current(tenant)
     return None if current is None else current.edition.product_ids

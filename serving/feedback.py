@@ -12,17 +12,18 @@ from schema.errors import Problem
 from schema.names import FeedbackKind
 from schema.tables import CONTROL, FEEDBACK, ID_MAX_BYTES, Column, Kind
 from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult
-from serving.deps import AllStores, ForSeller, Sold
+from serving.deps import AllStores, Sold, TheTenant
+from serving.guard import Guarded
 from storage.feedback import CONFLICT
 
-router = APIRouter(tags=["feedback"])
+router = APIRouter(route_class=Guarded, tags=["feedback"])
 
 OLDEST = timedelta(days=30)
 
 
 @router.post("/tenants/{tenant}/feedback", summary="Tell what became of recommendations")
 def feedback(
-    body: FeedbackEvents, tenant: ForSeller, stores: AllStores, products: Sold
+    body: FeedbackEvents, tenant: TheTenant, stores: AllStores, products: Sold
 ) -> FeedbackReceipt:
     """Store events durably; each gets its own result, and an event id counts once.
 

@@ -5,8 +5,9 @@ from fastapi import APIRouter, Response
 from schema.names import Mode
 from serving.bodies import Health
 from serving.deps import Board, OpenShelf
+from serving.guard import Guarded
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(route_class=Guarded, prefix="/health", tags=["health"])
 
 
 @router.get("/live", summary="This process answers")

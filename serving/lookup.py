@@ -15,9 +15,11 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.types import Receive, Scope, Send
 
 from schema.errors import FactoryError, NotThere, Problem, Refused
-from schema.names import Bought, Role
+from schema.names import Bought
 from serving.bodies import Recommendations
 from serving.control import Denied, Switchboard
+from serving.guard import Guarded, admit
+from serving.policy import RECS
 from serving.problems import Answer, Headers, told
 from serving.shelf import Shelf
 from tenants.answer import MOST, Ask, answer, ask, nothing
@@ -37,7 +39,7 @@ class _Any(Convertor[str]):
 
 
 register_url_convertor("any", _Any())
-router = APIRouter(tags=["lookup"])
+router = APIRouter(route_class=Guarded, tags=["lookup"])
 
 _BEFORE, _BETWEEN, _AFTER = "/tenants/", "/customers/", "/recs"
 
@@ -71,10 +73,8 @@ class Lookup:
             return told(error)
 
     async def _answer(self, name: str, customer: str, scope: Scope) -> Answer:
-        sent = _wanted(scope)
-        scheme, _, presented = sent.get(b"authorization", b"").partition(b" ")
-        key = self._board.key(presented.decode("latin-1") if scheme.lower() == b"bearer" else None)
-        tenant = self._board.tenant(name, key, Role.SELLER)
+        _, tenant = admit(self._board, "GET", RECS, scope["headers"], name)
+        assert tenant is not None  # the policy's path names one
         asked = _asked(scope["query_string"])
         if not serves(tenant.mode):
             return Answer(200, _PLAIN, nothing(name, customer))
@@ -88,7 +88,7 @@ class Lookup:
         stale = found.shown.stale(datetime.now(UTC))
         tag = found.tag(tenant.mode, stale)
         headers = [*_PLAIN, (b"etag", tag)]
-        if sent.get(b"if-none-match") == tag:
+        if (b"if-none-match", tag) in scope["headers"]:
             return Answer(304, headers)
         own = found.edition.lists.of(customer)
         body = answer(name, customer, tenant.mode, found.shown, own, asked, stale=stale)
@@ -117,12 +117,6 @@ _PLAIN: Headers = [
     (b"cache-control", b"private, no-cache"),
     (b"vary", b"authorization"),
 ]
-_HEADERS = frozenset((b"authorization", b"if-none-match"))
-
-
-def _wanted(scope: Scope) -> dict[bytes, bytes]:
-    """The headers a lookup looks at."""
-    return {name: value for name, value in scope["headers"] if name in _HEADERS}
 
 
 @lru_cache(maxsize=1024)
@@ -153,6 +147,8 @@ async def recommendations(
     request: Request,
     tenant: str,
     customer: str,
+    tenant: TheTenant,
+    shelf: OpenShelf,
     limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
     bought: Annotated[
         str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")

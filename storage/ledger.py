@@ -16,7 +16,7 @@ from schema.names import Action, Mode, ProductId, Role, TenantId
 from schema.records import Control, Key, Rule, Tenant
 from schema.rules import admit
 from storage.database import reading
-from storage.rows import AUDIT, KEYS, REVISION, RULES, TENANTS
+from storage.rows import AUDIT, KEY_USES, KEYS, REVISION, RULES, TENANTS
 
 
 class Ledger:
@@ -166,43 +166,78 @@ class Ledger:
         with self._engine.begin() as connection:
             if key.tenant is not None:
                 locked(connection, key.tenant)
-            connection.execute(
-                insert(KEYS).values(
-                    key_id=key.key_id,
-                    tenant=key.tenant,
-                    role=key.role.value,
-                    label=key.label,
-                    digest=key.digest,
-                    created_at=key.created_at,
-                    expires_at=key.expires_at,
-                    revoked_at=key.revoked_at,
-                )
-            )
+            _insert(connection, key)
             detail = {"key": key.key_id, "role": key.role.value, "label": key.label}
             note(connection, key.tenant, by, "key created", detail, key.created_at)
 
+    def rotate_key(self, key_id: str, successor: Key, until: datetime, *, by: str) -> Key:
+        """Put another key in a key's place; both open until the overlap is over.
+
+        Args:
+            successor: of the same tenant and role.
+            until: the end of the old one, unless it ends before.
+
+        Returns:
+            The old key as it is now.
+
+        Raises:
+            NotThere: no such key.
+            Refused: it was revoked, or its time is over (``KEY_ENDED``).
+        """
+        at = successor.created_at
+        with self._engine.begin() as connection:
+            old = _found(connection, key_id)
+            if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= at):
+                raise Refused("the key has ended", "make a new one", code="KEY_ENDED")
+            ends = until if old.expires_at is None else min(until, old.expires_at)
+            connection.execute(update(KEYS).where(KEYS.c.key_id == key_id).values(expires_at=ends))
+            _insert(connection, successor)
+            detail = {"key": key_id, "by": successor.key_id, "until": ends.isoformat()}
+            note(connection, old.tenant, by, "key rotated", detail, at)
+        return replace(old, expires_at=ends)
+
     def revoke_key(self, key_id: str, *, by: str, at: datetime) -> None:
-        """Stop a key.
+        """Stop a key; again changes nothing.
 
         Raises:
             NotThere: no such key.
         """
         with self._engine.begin() as connection:
-            row = connection.execute(select(KEYS).where(KEYS.c.key_id == key_id)).first()
-            if row is None:
-                raise NotThere(
-                    f"there is no key {key_id[:80]!r}", "see `recfactory key list`", code="NO_KEY"
+            key = _found(connection, key_id)
+            if key.revoked_at is None:
+                connection.execute(
+                    update(KEYS).where(KEYS.c.key_id == key_id).values(revoked_at=at)
                 )
-            connection.execute(update(KEYS).where(KEYS.c.key_id == key_id).values(revoked_at=at))
-            note(connection, row.tenant, by, "key revoked", {"key": key_id}, at)
+                note(connection, key.tenant, by, "key revoked", {"key": key_id}, at)
+
+    def key(self, key_id: str) -> Key:
+        """One key.
+
+        Raises:
+            NotThere: no such key.
+        """
+        with reading(self._engine) as connection:
+            return _found(connection, key_id)
 
     def keys(self, tenant: TenantId | None = None) -> list[Key]:
         """All keys, or one tenant's."""
-        query = select(KEYS).order_by(KEYS.c.created_at)
+        query = _KEYS.order_by(KEYS.c.created_at)
         if tenant is not None:
             query = query.where(KEYS.c.tenant == tenant)
         with reading(self._engine) as connection:
             return [_key(row) for row in connection.execute(query).all()]
+
+    def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Keep when keys were last used; a later moment that somebody else told stays."""
+        with self._engine.begin() as connection:
+            known = dict(connection.execute(select(KEY_USES)).tuples().all())
+            for key_id, at in uses.items():
+                if key_id not in known:
+                    connection.execute(insert(KEY_USES).values(key_id=key_id, last_used_at=at))
+                elif known[key_id] < at:
+                    connection.execute(
+                        update(KEY_USES).where(KEY_USES.c.key_id == key_id).values(last_used_at=at)
+                    )
 
     def audit(
         self, tenant: TenantId, limit: int = 100, acts: Collection[str] = ()
@@ -232,7 +267,7 @@ class Ledger:
             revision = connection.execute(select(REVISION.c.number)).scalar_one()
             tenants = connection.execute(select(TENANTS)).all()
             rules = _rules(connection)
-            keys = connection.execute(select(KEYS)).all()
+            keys = connection.execute(_KEYS).all()
         return Control(
             revision,
             {row.tenant: _tenant(row, rules) for row in tenants},
@@ -244,6 +279,10 @@ def no_tenant(tenant: str) -> NotThere:
     return NotThere(
         f"there is no tenant {tenant[:80]!r}", "see `recfactory tenant list`", code="NO_TENANT"
     )
+
+
+def no_key() -> NotThere:
+    return NotThere("there is no such key", "see `recfactory key list`", code="NO_SUCH_KEY")
 
 
 def note(
@@ -267,6 +306,31 @@ def locked(connection: Connection, tenant: TenantId) -> Tenant:
     if row is None:
         raise no_tenant(tenant)
     return _tenant(row, _rules(connection, tenant))
+
+
+_KEYS = select(KEYS, KEY_USES.c.last_used_at).outerjoin(KEY_USES)
+
+
+def _found(connection: Connection, key_id: str) -> Key:
+    row = connection.execute(_KEYS.where(KEYS.c.key_id == key_id)).first()
+    if row is None:
+        raise no_key()
+    return _key(row)
+
+
+def _insert(connection: Connection, key: Key) -> None:
+    connection.execute(
+        insert(KEYS).values(
+            key_id=key.key_id,
+            tenant=key.tenant,
+            role=key.role.value,
+            label=key.label,
+            digest=key.digest,
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            revoked_at=key.revoked_at,
+        )
+    )
 
 
 def _rules(connection: Connection, tenant: str | None = None) -> dict[str, list[Rule]]:
@@ -318,4 +382,5 @@ def _key(row: Row[Any]) -> Key:
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
     )

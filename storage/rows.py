@@ -72,6 +72,14 @@ KEYS = Table(
     Column("revoked_at", Instant),
 )
 
+KEY_USES = Table(
+    "key_uses",
+    METADATA,
+    Column("key_id", String(32), ForeignKey("keys.key_id"), primary_key=True),
+    Column("last_used_at", Instant, nullable=False),
+)
+"""Apart from the keys: it is written once a minute, and raises no revision."""
+
 RULES = Table(
     "rules",
     METADATA,

@@ -18,6 +18,8 @@ from storage.imports import Imports
 from storage.ledger import Ledger
 from storage.models import Models
 from storage.nights import Nights
+from storage.revoked import Revoked
+from storage.secret import pepper
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,18 @@ class Stores:
     datasets: Datasets
     models: Models
     editions: Editions
+    revoked: Revoked
     pepper: bytes
     """The installation's secret: key digests are made under it."""
 
 
 def open_stores(config: Config, disk: Disk | None = None) -> Stores:
-    """Open the ledger (made and migrated where needed) and the folders of the home."""
+    """Open the ledger (made and migrated where needed) and the folders of the home.
+
+    Raises:
+        Refused: there is no operator's secret (``storage.secret``).
+        Problem: the ledger cannot be opened.
+    """
     disk = disk or Disk()
     durable.make_folders(disk, config.home)
     engine = _ledger(config)
@@ -51,7 +59,8 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         datasets=Datasets(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),
-        pepper=durable.secret(disk, config.home / "pepper"),
+        revoked=Revoked(config.home / "revoked", disk),
+        pepper=pepper(config),
     )
 
 

@@ -29,6 +29,7 @@ from schema.settings import (
     WindowSettings,
 )
 from storage.durable import Disk
+from storage.secret import make_secret
 from storage.stores import Stores, open_stores
 from tenants.access import make_key
 
@@ -159,6 +160,8 @@ class World:
 
 def open_world(folder: Path, disk: Disk | None = None, **config: Any) -> World:
     """An empty installation under ``folder``; small tenants are judged in it."""
+    if not (folder / "home" / "pepper").exists():
+        make_secret(folder / "home", Disk())
     made = Config(**{"home": folder / "home", "template": TEMPLATE, **config})
     return World(made, open_stores(made, disk), folder)
 

@@ -129,7 +129,17 @@ def _floors(stack: ExitStack, home: Path, key: str, lookup: Served) -> dict[str,
     found = {}
     for what, app in FLOORS.items():
         port = free_port()
-        words = ["uvicorn", app, "--app-dir", "/work/main", "--port", str(port), "--no-access-log", "--log-level", "error"]
+        words = [
+            "uvicorn",
+            app,
+            "--app-dir",
+            "/work/main",
+            "--port",
+            str(port),
+            "--no-access-log",
+            "--log-level",
+            "error",
+        ]
         factory = [] if app.endswith(":bare") else ["--factory"]
         found[what] = stack.enter_context(served([*words, *factory], port, env))
     return found

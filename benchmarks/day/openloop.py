@@ -48,7 +48,7 @@ class _Connection(asyncio.Protocol):
         self._load, self._buffer, self.due = load, b"", 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
         self._load.idle.append(self)
 
     def ask(self, due: float, request: bytes) -> None:

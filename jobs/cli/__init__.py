@@ -15,6 +15,7 @@ from schema.errors import FactoryError, Problem, Refused
 
 COMMANDS = {
     "demo": "jobs.cli.demo:demo",
+    "init": "jobs.cli.init:init",
     "tenant": "jobs.cli.tenant:tenant",
     "data": "jobs.cli.data:data",
     "night": "jobs.cli.night:night",
@@ -51,6 +52,7 @@ class _Lazy(click.Group):
 
 _SUMMARIES = {
     "demo": "real tenants in, two nights, then serve",
+    "init": "make an installation: its home and its secret",
     "tenant": "register, list, show, tune tenants; on, freeze, off",
     "data": "import a tenant's files, see what became of them",
     "night": "run tonight's work: validate, train, judge, promote, rank, publish",
@@ -59,7 +61,7 @@ _SUMMARIES = {
     "recs": "what the button shows for one customer",
     "model": "the models of a tenant: verdicts explained and drawn; settle a held one",
     "edition": "published lists: list, export, go back to one, release the hold",
-    "key": "make, list and revoke API keys",
+    "key": "make, list, rotate and revoke API keys",
     "evaluate": "the engine against simple rules, on any folder of data",
     "serve": "answer lookups over HTTP",
     "schedule": "run every tenant's night at its own local midnight",

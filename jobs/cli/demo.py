@@ -21,6 +21,7 @@ from schema.names import Role, TenantId
 from schema.records import NightReport
 from storage import durable
 from storage.durable import Disk
+from storage.secret import make_demo_secret, refuse_open_demo
 from storage.stores import Stores, open_stores
 from tenants.access import make_key
 
@@ -41,7 +42,9 @@ def demo(tenants: int, no_night: bool, no_serve: bool) -> None:
     Example: recfactory demo --tenants 3 --no-serve
     """
     config = read_config()
+    make_demo_secret(config, Disk())
     if not no_serve:
+        refuse_open_demo(config)
         refuse_taken_port(config)
     stores = open_stores(config)
     names = _tenants_in(stores, config, tenants)

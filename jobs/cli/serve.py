@@ -9,6 +9,7 @@ import uvicorn
 from jobs.cli.door import with_stores
 from schema.config import Config
 from schema.errors import Refused
+from storage.secret import is_demo, refuse_open_demo
 from storage.stores import Stores
 
 
@@ -44,6 +45,9 @@ def refuse_taken_port(config: Config) -> None:
 
 def run_server(config: Config) -> None:
     """Start uvicorn by the application's import string: no import from serving here."""
+    refuse_open_demo(config)
+    if is_demo(config):
+        click.echo("A demo: its secret was nobody's decision, so it serves this machine only.")
     refuse_taken_port(config)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends, not an error
         uvicorn.run(

@@ -101,10 +101,19 @@ def cli(world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def new(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+def bare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Cli:
     """A command line where nothing was installed yet."""
     monkeypatch.chdir(tmp_path)
     return Cli(tmp_path / "new", capsys, monkeypatch)
+
+
+@pytest.fixture
+def new(bare: Cli) -> Cli:
+    """A command line of an installation that was just made."""
+    bare.well("init")
+    return bare
 
 
 def delivered(folder: Path, **files: list[list[str]]) -> list[object]:
@@ -197,11 +206,11 @@ class TestEveryCommand:
         assert "click" in imported
         assert imported & {"pandas", "scipy", "implicit"} == set()
 
-    def test_that_only_explains_itself_makes_no_home(self, new: Cli) -> None:
+    def test_that_only_explains_itself_makes_no_home(self, bare: Cli) -> None:
         for words in (["--help"], ["tenant", "add", "--help"], ["night", "--help"]):
-            new.well(*words)
+            bare.well(*words)
 
-        assert not new.home.exists()
+        assert not bare.home.exists()
 
 
 class TestAWholeFirstDay:
@@ -823,7 +832,7 @@ class TestKey:
         assert set(revoked.values()) == {None}
 
     def test_revoke_of_none_is_refused(self, cli: Cli) -> None:
-        cli.refused("NO_KEY", "key", "revoke", "000000000000")
+        cli.refused("NO_SUCH_KEY", "key", "revoke", "000000000000")
 
 
 class TestDoctor:
@@ -878,12 +887,12 @@ class TestEvaluate:
 
         assert found["cut"] == "2026-03-20"
 
-    def test_needs_no_home(self, new: Cli, tmp_path: Path) -> None:
+    def test_needs_no_home(self, bare: Cli, tmp_path: Path) -> None:
         write_files(tmp_path / "shop", tables("acme", customers=5))
 
-        new.well("evaluate", tmp_path / "shop", "--json")
+        bare.well("evaluate", tmp_path / "shop", "--json")
 
-        assert not new.home.exists()
+        assert not bare.home.exists()
 
     def test_of_a_folder_without_data_is_refused(self, new: Cli, tmp_path: Path) -> None:
         new.refused("DATA_MISSING", "evaluate", tmp_path)

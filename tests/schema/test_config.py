@@ -61,7 +61,7 @@ class TestTheShippedFile:
 
     def test_says_nothing_about_any_tenant(self) -> None:
         assert set(yaml.safe_load(SHIPPED.read_text())) == {
-            "home", "ledger", "intake", "nightly", "publishing", "serving", "template",
+            "home", "pepper", "ledger", "intake", "nightly", "publishing", "serving", "oidc", "template",
         }  # fmt: skip
 
     def test_is_read_where_no_other_is_found(self) -> None:

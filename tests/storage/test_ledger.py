@@ -91,7 +91,7 @@ class TestKeys:
     def test_an_unknown_key_is_not_there(self, two: World) -> None:
         with pytest.raises(NotThere) as told:
             two.stores.ledger.revoke_key("404", by="ann", at=NOW)
-        assert told.value.code == "NO_KEY"
+        assert told.value.code == "NO_SUCH_KEY"
 
     def test_a_key_of_an_unknown_tenant_is_not_made(self, two: World) -> None:
         with pytest.raises(NotThere):
