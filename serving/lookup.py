@@ -147,8 +147,6 @@ async def recommendations(
     request: Request,
     tenant: str,
     customer: str,
-    tenant: TheTenant,
-    shelf: OpenShelf,
     limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
     bought: Annotated[
         str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
