@@ -26,6 +26,14 @@ class _Any(Convertor[str]):
         return value
 
 
+def nothing_published() -> NotThere:
+    return NotThere(
+        "nothing was published for this tenant yet",
+        "wait for its first night, or run `recfactory night`",
+        code="NO_EDITION",
+    )
+
+
 register_url_convertor("any", _Any())
 router = APIRouter(tags=["lookup"])
 
@@ -55,11 +63,7 @@ async def recommendations(
         return Response(orjson.dumps(body), media_type="application/json")
     current = shelf.current(tenant)
     if current is None:
-        raise NotThere(
-            "nothing was published for this tenant yet",
-            "wait for its first night, or run `recfactory night`",
-            code="NO_EDITION",
-        )
+        raise nothing_published()
     edition, shown, ruling = current
     body = answer(
         tenant.tenant,

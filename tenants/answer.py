@@ -3,7 +3,7 @@
 Both doors answer through here, so that the command line and HTTP always agree.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -17,6 +17,8 @@ from tenants.rules import ordered
 
 MOST = 50
 """Products one answer may hold."""
+
+NOTHING_HEARD: Mapping[int, str] = {}
 
 _REASONS = tuple(Reason)
 
@@ -69,6 +71,7 @@ def answer(
     products: Sequence[Product],
     asked: Ask,
     ruling: Ruling = NO_RULING,
+    heard: Mapping[int, str] = NOTHING_HEARD,
 ) -> dict[str, Any]:
     """The answer to a lookup, ready for JSON.
 
@@ -76,6 +79,7 @@ def answer(
         shown: None while the tenant is off.
         personal: the customer's own list; None where the popular one has to do.
         ruling: the tenant's rules in force, laid over ``products``.
+        heard: what the customer asked about just now, by the products that stand for it.
     """
     chosen: Iterable[Entry] = ()
     bought = asked.bought
@@ -96,7 +100,7 @@ def answer(
         "model": shown.model if shown else None,
         "published_at": shown.published_at.strftime("%Y-%m-%dT%H:%M:%SZ") if shown else None,
         "recommendations": [
-            _line(rank, entry, products, shown.segments if shown else ())
+            _line(rank, entry, products, shown.segments if shown else (), heard)
             for rank, entry in enumerate(islice(chosen, asked.limit), start=1)
         ],
     }
@@ -114,7 +118,11 @@ def _fitting(
 
 
 def _line(
-    rank: int, entry: Entry, products: Sequence[Product], segments: Sequence[str]
+    rank: int,
+    entry: Entry,
+    products: Sequence[Product],
+    segments: Sequence[str],
+    heard: Mapping[int, str],
 ) -> dict[str, Any]:
     product = products[entry.product]
     return {
@@ -125,11 +133,13 @@ def _line(
         "price": product.price,
         "probability": round(entry.probability, 5),
         "bought_before": entry.times > 0,
-        "reason": _reason(entry, products, segments),
+        "reason": _reason(entry, products, segments, heard),
     }
 
 
-def _reason(entry: Entry, products: Sequence[Product], segments: Sequence[str]) -> dict[str, Any]:
+def _reason(
+    entry: Entry, products: Sequence[Product], segments: Sequence[str], heard: Mapping[int, str]
+) -> dict[str, Any]:
     kind = _REASONS[entry.reason]
     if kind is Reason.REORDER:
         because = [products[entry.product].product_id]
@@ -137,6 +147,10 @@ def _reason(entry: Entry, products: Sequence[Product], segments: Sequence[str]) 
     if kind is Reason.SIMILAR:
         seed = products[entry.because]
         text = f"Goes with {seed.name or seed.product_id}, bought before"
+        if entry.because == entry.product:
+            text = "Asked about just now"
+        elif entry.because in heard:
+            text = f"Goes with {heard[entry.because]}, asked about just now"
         return {"kind": kind.value, "because": [seed.product_id], "text": text}
     if kind is Reason.SEGMENT:
         text = f"Popular with customers in {segments[entry.because]}"

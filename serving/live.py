@@ -1,0 +1,184 @@
+"""The button, pressed again during the call: the same list, after what the customer just said."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from factory.live import rerank
+from schema.errors import NotThere, Problem
+from schema.names import Bought, Status
+from schema.records import Said, Tenant
+from schema.rules import Ruling
+from serving.bodies import Call, Reranked
+from serving.deps import ForSeller, OpenShelf
+from serving.lookup import nothing_published
+from storage.editions import Edition, GroundsFile
+from tenants.answer import MOST, Ask, Shown, answer, ask
+from tenants.heard import heard, in_words
+from tenants.lifecycle import serves
+
+router = APIRouter(tags=["lookup"])
+
+_MAPPED = 64
+"""Tenants whose grounds stay mapped, a worker: each holds one descriptor."""
+
+_WAITING = 16
+"""Re-rankings that may wait for a core before more are refused."""
+
+_Found = TypeVar("_Found")
+
+
+class Desk:
+    """Where lists are re-ranked: in threads, so that lookups go on, and no more than there are cores.
+
+    A thread touches nothing that the event loop may close: grounds are mapped files, and a mapping
+    ends with its last user.
+    """
+
+    def __init__(self) -> None:
+        self.grounds = lru_cache(maxsize=_MAPPED)(GroundsFile.open)
+        cores = os.cpu_count() or 1
+        self._cores, self._most, self._inside = asyncio.Semaphore(cores), cores + _WAITING, 0
+
+    async def run(self, work: Callable[[], _Found]) -> _Found:
+        """Do some work in a thread.
+
+        Raises:
+            Problem: too many wait already (``RERANK_BUSY``).
+        """
+        if self._inside >= self._most:
+            raise Problem(
+                "too many lists are being re-ranked at this moment",
+                "ask again in a second, or for the list of the night",
+                code="RERANK_BUSY",
+            )
+        self._inside += 1
+        try:
+            async with self._cores:
+                return await run_in_threadpool(work)
+        finally:
+            self._inside -= 1
+
+
+async def desk(request: Request) -> Desk:
+    found: Desk = request.app.state.desk
+    return found
+
+
+OpenDesk = Annotated[Desk, Depends(desk)]
+
+
+@router.post(
+    "/tenants/{tenant}/customers/{customer:any}/recs",
+    response_model=Reranked,
+    summary="Re-rank during the call",
+)
+async def reranked(
+    customer: str,
+    call: Call,
+    tenant: ForSeller,
+    shelf: OpenShelf,
+    desk: OpenDesk,
+    limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
+    bought: Annotated[
+        str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
+    ] = None,
+) -> Response:
+    """The customer's list after what they just asked about or rejected; nothing of it is kept.
+
+    As tonight's ranking would have been, had they shown that interest before it. With nothing said
+    it is the list of the night. A product or category that the edition does not hold is refused.
+    """
+    asked = ask(limit, bought)
+    if not serves(tenant.mode):
+        body = answer(tenant.tenant, customer, tenant.mode, None, None, (), (), asked)
+        return _response({**body, "understood": None})
+    current = shelf.current(tenant)
+    if current is None:
+        raise nothing_published()
+    if call.says_nothing:
+        edition, shown, ruling = current
+        own, popular = edition.lists.of(customer), edition.popular
+        body = answer(
+            tenant.tenant,
+            customer,
+            tenant.mode,
+            shown,
+            own,
+            popular,
+            edition.products,
+            asked,
+            ruling,
+        )
+        return _response({**body, "understood": _understood(edition, Said(), call, moved=False)})
+    work = partial(_reranked, desk, tenant, customer, call, asked, *current)
+    return _response(await desk.run(work))
+
+
+def _reranked(
+    desk: Desk,
+    tenant: Tenant,
+    customer: str,
+    call: Call,
+    asked: Ask,
+    edition: Edition,
+    shown: Shown,
+    ruling: Ruling,
+) -> dict[str, Any]:
+    """The whole answer; in a thread, so the edition's lists stay untouched."""
+    if edition.grounds is None:
+        raise NotThere(
+            f"edition {edition.number} was made before lists could be re-ranked",
+            "ask for the list of the night; the next night mends it",
+            code="NO_GROUNDS",
+        )
+    products = edition.products
+    said = heard(
+        products,
+        products=call.interested.products,
+        categories=call.interested.categories,
+        rejected_products=call.rejected.products,
+        rejected_categories=call.rejected.categories,
+    )
+    sellable = np.array([product.status == Status.SELLABLE.value for product in products], bool)
+    found = rerank(
+        desk.grounds(edition.grounds), customer, said, sellable, ruling, most=asked.limit
+    )
+    body = answer(
+        tenant.tenant,
+        customer,
+        tenant.mode,
+        shown,
+        found.entries if found.personal else None,
+        found.entries,
+        products,
+        asked,
+        ruling,
+        in_words(said, found.spoken, products),
+    )
+    return {**body, "understood": _understood(edition, said, call, moved=found.moved)}
+
+
+def _understood(edition: Edition, said: Said, call: Call, *, moved: bool) -> dict[str, Any]:
+    return {
+        "interested": {
+            "products": sorted(edition.products[n].product_id for n in said.products),
+            "categories": sorted(said.categories),
+        },
+        "rejected": {
+            "products": sorted({*call.rejected.products}),
+            "categories": sorted({*call.rejected.categories}),
+        },
+        "reranked": moved,
+    }
+
+
+def _response(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")
