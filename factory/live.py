@@ -9,7 +9,9 @@ tests/factory/test_live.py holds it against that ranking.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +82,7 @@ def rerank(
     else:
         row = len(grounds.customers)  # the popular list is everybody's, whatever their segment
         p = sigmoid(grounds.appeal[0] + grounds.average)
-    allowed = sellable.copy()
-    allowed[list(said.rejected)] = False
+    allowed = sellable & ~_among(len(sellable), [*said.rejected])
     keys = chosen(
         p[None, :],
         (np.zeros(len(owned), np.int64), owned["product"]),
@@ -201,14 +202,20 @@ def _explain(
         entries[name][bought] = owned[name][place[bought]]
     seed = np.full(len(product), -1, np.int64)
     asked = ~bought & (grounds.als * taste.score[product] >= LEAST_ODDS)
-    nameable = np.isin(taste.products, np.append(owned["product"], spoken))
+    nameable = _among(len(grounds.group), [*owned["product"], *spoken])[taste.products]
     if asked.any() and nameable.any():
         parts = taste.shares(product[asked])
         parts[~nameable] = -np.inf  # what was only looked at earlier is no reason to name
         named = taste.products[parts.argmax(0)]
         seed[asked] = np.where(parts.max(0) > 0, named, -1)
-    about = np.array([*said.products, *(n for of in said.categories.values() for n in of)], int)
-    seed = np.where(np.isin(product, about) & ~bought, product, seed)
+    about = _among(len(grounds.group), [*said.products, *chain(*said.categories.values())])
+    seed = np.where(about[product] & ~bought, product, seed)
     segment = np.full(len(product), grounds.segment[row] - 1)
     liked = grounds.liked[grounds.segment[row], product]
     entries["reason"], entries["because"] = reasons(bought, seed, liked, segment)
+
+
+def _among(size: int, numbers: Sequence[int]) -> NDArray[np.bool_]:
+    found = np.zeros(size, bool)
+    found[numbers] = True
+    return found

@@ -34,7 +34,7 @@ def mapped(path: Path) -> Grounds:
     Raises:
         Problem: another version wrote it.
     """
-    record = np.load(path, mmap_mode="r", allow_pickle=False)
+    record = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     if record.dtype.names is None or not {*_NAMES} <= {*record.dtype.names}:
         raise Problem(
             f"{path.name} was made by another version",

@@ -24,12 +24,12 @@ def heard(
     """
     named = {*products, *rejected_products}
     number = {p.product_id: n for n, p in enumerate(catalogue) if p.product_id in named}
-    members: dict[str, set[int]] = {name: set() for name in (*categories, *rejected_categories)}
-    for n, product in enumerate(catalogue):
+    members: dict[str | None, set[int]] = {c: set() for c in (*categories, *rejected_categories)}
+    for n, product in enumerate(catalogue) if members else ():
         if product.category in members:
             members[product.category].add(n)
     _refuse_unknown("product", named - set(number))
-    _refuse_unknown("category", {name for name, found in members.items() if not found})
+    _refuse_unknown("category", {str(name) for name, found in members.items() if not found})
     rejected = {number[name] for name in rejected_products}
     rejected = rejected.union(*(members[name] for name in rejected_categories))
     return Said(
