@@ -45,7 +45,7 @@ from storage.durable import Disk
 from storage.editions import GROUNDS, LISTS, Editions
 from storage.grounds import packed
 from tenants.answer import Ask, Shown, answer
-from tenants.heard import heard, in_words
+from tenants.heard import Index, heard, in_words
 
 DAYS = 360
 SETTINGS = TenantSettings()
@@ -156,6 +156,7 @@ def measure(told: History, home: Path, calls: int) -> Measured:
     rng = np.random.default_rng(1)
     shown, asked = Shown(number, 1, datetime.now(UTC), edition.segments), Ask()
     common = (Mode.ON, shown)
+    index, sellable = Index.of(products), np.ones(len(products), bool)
 
     def lookup(customer: str) -> bytes:
         own = edition.lists.of(customer)
@@ -164,13 +165,11 @@ def measure(told: History, home: Path, calls: int) -> Measured:
         )
 
     def call(customer: str, said: Said) -> None:
-        sellable = np.ones(len(products), bool)
         rerank(found, customer, said, sellable, NO_RULING, most=asked.limit)
 
     def whole(customer: str, names: list[str], categories: list[str]) -> bytes:
         """As serving/live.py answers."""
-        said = heard(products, products=names, categories=categories)
-        sellable = np.array([p.status == Status.SELLABLE.value for p in products], bool)
+        said = heard(index, products=names, categories=categories)
         made = rerank(found, customer, said, sellable, NO_RULING, most=asked.limit)
         words = in_words(said, made.spoken, products)
         return orjson.dumps(
@@ -192,7 +191,7 @@ def measure(told: History, home: Path, calls: int) -> Measured:
         customer = lists.customers[int(rng.integers(len(lists.customers)))]
         names = [told.products.names[n] for n in rng.integers(0, len(products), rng.integers(1, 4))]
         some = [groups[int(rng.integers(len(groups)))]] if groups and rng.random() < 0.2 else []
-        said = heard(products, products=names, categories=some)
+        said = heard(index, products=names, categories=some)
         spent["lookup"].append(timed(partial(lookup, customer)))
         spent["call"].append(timed(partial(call, customer, said)))
         spent["whole"].append(timed(partial(whole, customer, names, some)))

@@ -23,7 +23,7 @@ from factory.rules import chosen, steering
 from factory.top import best, key_scores, product_numbers, sliced
 from factory.why import LEAST_ODDS, reasons
 from schema.records import ENTRY, Entry, Grounds, Said
-from schema.rules import Ruling
+from schema.rules import FIRST_TEN, Ruling
 from schema.settings import ListSettings
 
 _Doubles = NDArray[np.float64]
@@ -82,12 +82,13 @@ def rerank(
     else:
         row = len(grounds.customers)  # the popular list is everybody's, whatever their segment
         p = sigmoid(grounds.appeal[0] + grounds.average)
+    least = max(most, FIRST_TEN)
     allowed = sellable & ~_among(len(sellable), [*said.rejected])
     keys = chosen(
         p[None, :],
         (np.zeros(len(owned), np.int64), owned["product"]),
         steering(ruling, allowed),
-        ListSettings(length=2 * most, at_least_new=most, at_least_bought=most),
+        ListSettings(length=2 * least, at_least_new=least, at_least_bought=least),
     )[0]
     keys = keys[keys > 0]
     entries = np.zeros(len(keys), np.dtype(list(ENTRY)))

@@ -3,25 +3,27 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
+from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
 from factory.live import rerank
 from schema.errors import NotThere, Problem
 from schema.names import Bought, Status
-from schema.records import Said, Tenant
+from schema.records import Grounds, Said, Tenant
 from schema.rules import Ruling
 from serving.bodies import Call, Reranked
 from serving.deps import ForSeller, OpenShelf
 from serving.lookup import nothing_published
-from storage.editions import Edition, GroundsFile
+from storage.editions import Edition
 from tenants.answer import MOST, Ask, Shown, answer, ask
-from tenants.heard import heard, in_words
+from tenants.heard import Index, heard, in_words
 from tenants.lifecycle import serves
 
 router = APIRouter(tags=["lookup"])
@@ -35,15 +37,35 @@ _WAITING = 16
 _Found = TypeVar("_Found")
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An edition, ready to be re-ranked."""
+
+    grounds: Grounds
+    index: Index
+    sellable: NDArray[np.bool_]
+
+
+def _opened(edition: Edition) -> _Opened:
+    if edition.grounds is None:
+        raise NotThere(
+            f"edition {edition.number} was made before lists could be re-ranked",
+            "ask for the list of the night; the next night mends it",
+            code="NO_GROUNDS",
+        )
+    sellable = [product.status == Status.SELLABLE.value for product in edition.products]
+    return _Opened(edition.grounds.open(), Index.of(edition.products), np.array(sellable, bool))
+
+
 class Desk:
-    """Where lists are re-ranked: in threads, so that lookups go on, and no more than there are cores.
+    """Where lists are re-ranked: in threads, so that lookups go on, no more at once than cores.
 
     A thread touches nothing that the event loop may close: grounds are mapped files, and a mapping
     ends with its last user.
     """
 
     def __init__(self) -> None:
-        self.grounds = lru_cache(maxsize=_MAPPED)(GroundsFile.open)
+        self.opened = lru_cache(maxsize=_MAPPED)(_opened)
         cores = os.cpu_count() or 1
         self._cores, self._most, self._inside = asyncio.Semaphore(cores), cores + _WAITING, 0
 
@@ -133,24 +155,15 @@ def _reranked(
     ruling: Ruling,
 ) -> dict[str, Any]:
     """The whole answer; in a thread, so the edition's lists stay untouched."""
-    if edition.grounds is None:
-        raise NotThere(
-            f"edition {edition.number} was made before lists could be re-ranked",
-            "ask for the list of the night; the next night mends it",
-            code="NO_GROUNDS",
-        )
-    products = edition.products
+    opened, products = desk.opened(edition), edition.products
     said = heard(
-        products,
+        opened.index,
         products=call.interested.products,
         categories=call.interested.categories,
         rejected_products=call.rejected.products,
         rejected_categories=call.rejected.categories,
     )
-    sellable = np.array([product.status == Status.SELLABLE.value for product in products], bool)
-    found = rerank(
-        desk.grounds(edition.grounds), customer, said, sellable, ruling, most=asked.limit
-    )
+    found = rerank(opened.grounds, customer, said, opened.sellable, ruling, most=asked.limit)
     body = answer(
         tenant.tenant,
         customer,

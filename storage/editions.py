@@ -55,9 +55,9 @@ class GroundsFile:
         return grounds.mapped(self.path)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Edition:
-    """One edition, open for reading.
+    """One edition, open for reading; the same only as itself, so that it can be a key.
 
     Attributes:
         night: the business date it was made for.

@@ -1,6 +1,8 @@
 """What a customer said during a call, found in the catalogue of an edition."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from schema.errors import Refused
 from schema.records import Product, Said
@@ -9,8 +11,27 @@ _MOST_NAMED = 5
 """Unknown names that one sentence lists."""
 
 
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where an edition's products and categories stand: made once, asked at every call."""
+
+    products: Mapping[str, int]
+    categories: Mapping[str, frozenset[int]]
+
+    @classmethod
+    def of(cls, catalogue: Sequence[Product]) -> Self:
+        members: dict[str, list[int]] = {}
+        for n, product in enumerate(catalogue):
+            if product.category is not None:
+                members.setdefault(product.category, []).append(n)
+        return cls(
+            {product.product_id: n for n, product in enumerate(catalogue)},
+            {name: frozenset(found) for name, found in members.items()},
+        )
+
+
 def heard(
-    catalogue: Sequence[Product],
+    index: Index,
     *,
     products: Collection[str] = (),
     categories: Collection[str] = (),
@@ -22,24 +43,16 @@ def heard(
     Raises:
         Refused: something is in no catalogue of the tenant, and which (``RERANK_UNKNOWN_REF``).
     """
-    named = {*products, *rejected_products}
-    number = {p.product_id: n for n, p in enumerate(catalogue) if p.product_id in named}
-    members: dict[str | None, set[int]] = {c: set() for c in (*categories, *rejected_categories)}
-    for n, product in enumerate(catalogue) if members else ():
-        if product.category in members:
-            members[product.category].add(n)
-    _refuse_unknown("product", named - set(number))
-    _refuse_unknown("category", {str(name) for name, found in members.items() if not found})
-    rejected = {number[name] for name in rejected_products}
-    rejected = rejected.union(*(members[name] for name in rejected_categories))
+    _refuse_unknown("product", {*products, *rejected_products} - index.products.keys())
+    _refuse_unknown("category", {*categories, *rejected_categories} - index.categories.keys())
+    rejected = frozenset(index.products[name] for name in rejected_products).union(
+        *(index.categories[name] for name in rejected_categories)
+    )
+    wanted = {name: index.categories[name] - rejected for name in sorted(set(categories))}
     return Said(
-        products=frozenset({number[name] for name in products} - rejected),
-        categories={
-            name: frozenset(members[name] - rejected)
-            for name in sorted(set(categories))
-            if members[name] - rejected
-        },
-        rejected=frozenset(rejected),
+        products=frozenset(index.products[name] for name in products) - rejected,
+        categories={name: members for name, members in wanted.items() if members},
+        rejected=rejected,
     )
 
 

@@ -277,14 +277,24 @@ class TestWhatWasRejected:
 
 
 class TestACandidate:
-    @pytest.mark.parametrize("most", [1, 3, 10])
-    def test_is_there_for_every_place_of_an_answer_whatever_the_rules(self, most: int) -> None:
-        ruling = Ruling(
-            hidden=frozenset([2, 6]),
-            odds={1: 50.0, 3: 0.01, 10: 4.0},
-            pins=((frozenset([8, 12, 20]), 2), (frozenset([29]), 1)),
-            limits={n: (f"group {n % 4}", 2) for n in range(PRODUCTS) if n % 7},
-        )
+    @pytest.mark.parametrize("most", [1, 3, 10, 15])
+    @pytest.mark.parametrize(
+        "ruling",
+        [
+            NO_RULING,
+            Ruling(hidden=frozenset([2, 6])),
+            Ruling(
+                hidden=frozenset([2, 6]),
+                odds={1: 50.0, 3: 0.01, 10: 4.0},
+                pins=((frozenset([8, 12, 20]), 2), (frozenset([29]), 1)),
+                limits={n: (f"group {n % 4}", 2) for n in range(PRODUCTS) if n % 7},
+            ),
+        ],
+        ids=["no rules", "hiding", "all kinds"],
+    )
+    def test_is_there_for_every_place_of_an_answer_whatever_the_rules(
+        self, ruling: Ruling, most: int
+    ) -> None:
         for customer in (0, 7, 21, 44):
             whole = asked(0, customer, about(3, 17)).entries
             few = asked(0, customer, about(3, 17), ruling=ruling, most=most).entries

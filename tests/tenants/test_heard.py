@@ -2,7 +2,7 @@ import pytest
 
 from schema.errors import Refused
 from schema.records import Product, Said
-from tenants.heard import heard, in_words
+from tenants.heard import Index, heard, in_words
 
 
 def product(number: int, category: str | None) -> Product:
@@ -10,27 +10,28 @@ def product(number: int, category: str | None) -> Product:
 
 
 CATALOGUE = (product(0, "Stout"), product(1, "Stout"), product(2, "Lager"), product(3, None))
+INDEX = Index.of(CATALOGUE)
 
 
 def refused(**named: list[str]) -> Refused:
     with pytest.raises(Refused) as found:
-        heard(CATALOGUE, **named)
+        heard(INDEX, **named)
     assert found.value.code == "RERANK_UNKNOWN_REF"
     return found.value
 
 
 class TestWhatWasNamed:
     def test_is_found_in_the_catalogue(self) -> None:
-        assert heard(CATALOGUE, products=["P-3", "P-0", "P-3"], categories=["Lager"]) == Said(
+        assert heard(INDEX, products=["P-3", "P-0", "P-3"], categories=["Lager"]) == Said(
             frozenset([0, 3]), {"Lager": frozenset([2])}
         )
 
     def test_may_be_nothing(self) -> None:
-        assert heard(CATALOGUE) == Said()
+        assert heard(INDEX) == Said()
 
     def test_is_no_interest_where_it_was_rejected_too(self) -> None:
         said = heard(
-            CATALOGUE,
+            INDEX,
             products=["P-0", "P-2"],
             categories=["Stout", "Lager"],
             rejected_products=["P-1"],
@@ -54,7 +55,7 @@ class TestWhatWasNamed:
 
 class TestInWords:
     def test_a_product_is_called_by_its_name_and_what_stands_for_a_category_by_that(self) -> None:
-        said = heard(CATALOGUE, products=["P-3", "P-0"], categories=["Stout"])
+        said = heard(INDEX, products=["P-3", "P-0"], categories=["Stout"])
         assert in_words(said, {0, 1, 3}, CATALOGUE) == {0: "product 0", 1: "Stout", 3: "product 3"}
 
     def test_a_product_without_a_name_is_called_by_its_id(self) -> None:
