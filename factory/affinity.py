@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
+from factory.alike import ASYMMETRY, NEAREST, lift, log_shares, nearest
 from factory.evidence import LONG, MIDDLE, Evidence
-from factory.top import cells_of
 
 _Doubles = NDArray[np.float64]
 _Floats = NDArray[np.float32]
@@ -22,12 +22,6 @@ AFFINITY = ("neighbours", "category", "segment")
 MOST_COMPARED = 1_000
 """Customers that the others are compared with: those who bought most of late."""
 
-NEAREST = 100
-"""Of them, those most alike count."""
-
-_ASYMMETRY, _SHARPENING = 0.75, 4
-"""UP-CF: how far a neighbour's size counts, and how far the nearest outweigh the others."""
-
 
 class Affinities:
     """Prepared as of one day; then asked block by block of customers."""
@@ -36,25 +30,29 @@ class Affinities:
         self._evidence = evidence
         bought = evidence.by_pair(np.ones(len(evidence.times)))
         lately = evidence.by_pair(evidence.decayed[MIDDLE])
-        self._neighbours = _Neighbours(bought, lately)
-        self._category = _Groups(evidence)
-        self._segment = _segments(evidence, bought)
+        self.neighbours = Neighbours(bought, lately)
+        self.groups = Groups(evidence)
+        self.segment = _segments(evidence, bought)
 
     def of(self, customers: NDArray[np.integer]) -> Mapping[str, _Floats]:
         """(len(customers), P) float32 by name of AFFINITY; none for what the tenant has no data."""
-        found = {"neighbours": self._neighbours.of(customers)}
+        found = {"neighbours": self.neighbours.of(customers)}
         if self._evidence.category.max(initial=-1) >= 0:
-            found["category"] = self._category.of(customers)
-        if len(self._segment):
-            found["segment"] = self._segment[self._evidence.segment[customers] + 1]
+            found["category"] = self.groups.of(customers)
+        if len(self.segment):
+            found["segment"] = self.segment[self._evidence.segment[customers] + 1]
         return found
 
 
-class _Neighbours:
+class Neighbours:
     """What alike customers buy lately: log of the mean of their decayed shares, by likeness.
 
     Likeness is the asymmetric cosine of what was ever bought, to the power of 4; the nearest
     customers count, the others hardly would.
+
+    Attributes:
+        compared: (N,) the customers that the others are compared with.
+        shares: (N, P) CSR, what each of them buys lately; a cell for all that they ever bought.
 
     Source: Faggioli, Polato, Aiolli, "Recency Aware Collaborative Filtering for Next Basket
         Recommendation" (UP-CF@r), UMAP 2020; decay instead of the last r baskets.
@@ -62,53 +60,44 @@ class _Neighbours:
 
     def __init__(self, bought: csr_matrix, lately: csr_matrix) -> None:
         weight = _sums(lately, 1)
-        chosen = np.argsort(-weight, kind="stable")[:MOST_COMPARED]
+        self.compared = chosen = np.argsort(-weight, kind="stable")[:MOST_COMPARED]
         self._place = np.full(len(weight), -1)
         self._place[chosen] = np.arange(len(chosen))
         size = _sums(bought, 1) + 1e-9
-        self._bought = (diags(size**-_ASYMMETRY) @ bought).astype(np.float32).tocsr()
-        them = diags(size[chosen] ** (_ASYMMETRY - 1)) @ bought[chosen]
+        self._bought = (diags(size**-ASYMMETRY) @ bought).astype(np.float32).tocsr()
+        them = diags(size[chosen] ** (ASYMMETRY - 1)) @ bought[chosen]
         self._them = np.ascontiguousarray(them.T.toarray(), np.float32)
         shares = diags(1 / (weight[chosen] + 0.5)) @ lately[chosen]
-        self._shares = shares.astype(np.float32).tocsr()
+        self.shares = shares.astype(np.float32).tocsr()
 
     def of(self, customers: NDArray[np.integer]) -> _Floats:
         likeness = np.asarray(self._bought[customers] @ self._them, np.float32)
         place = self._place[customers]
         likeness[np.flatnonzero(place >= 0), place[place >= 0]] = 0  # nobody is their own neighbour
-        count = likeness.shape[1]
-        if count > NEAREST:
-            least = np.partition(likeness, count - NEAREST, axis=1)[:, count - NEAREST]
-            rows, them = cells_of((likeness >= least[:, None]) & (likeness > 0))
-        else:
-            rows, them = cells_of(likeness > 0)
-        weight = likeness[rows, them] ** _SHARPENING
-        weight /= (np.bincount(rows, weight, len(likeness)) + 1e-9)[rows]
-        near = csr_matrix((weight.astype(np.float32), (rows, them)), shape=likeness.shape)
-        shares: _Floats = (near @ self._shares).toarray()
-        shares += np.float32(1e-4)
-        return np.log(shares, out=shares)
+        rows, them, weight = nearest(likeness, NEAREST)
+        near = csr_matrix((weight, (rows, them)), shape=likeness.shape)
+        return log_shares((near @ self.shares).toarray())
 
 
-class _Groups:
-    """How much more a customer buys of a product's category than the others do: log of the lift."""
+class Groups:
+    """How much more a customer buys of a product's category than the others do: log of the lift.
+
+    Attributes:
+        number: (P,) each product's category, 0 for none.
+        usual: (G,) the share of each in everybody's decayed purchases.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
-        self._group = evidence.category + 1
-        groups = int(self._group.max(initial=0)) + 1
-        shape = (len(self._group), groups)
+        self.number = number = evidence.category + 1
+        shape = (len(number), int(number.max(initial=0)) + 1)
         member = csr_matrix(
-            (np.ones(len(self._group), np.float32), (np.arange(len(self._group)), self._group)),
-            shape=shape,
+            (np.ones(len(number), np.float32), (np.arange(len(number)), number)), shape=shape
         )
         self._bought = np.asarray((evidence.by_pair(evidence.decayed[LONG]) @ member).toarray())
-        self._usual = self._bought.sum(0) / max(float(self._bought.sum()), 1e-9)
+        self.usual = self._bought.sum(0) / max(float(self._bought.sum()), 1e-9)
 
     def of(self, customers: NDArray[np.integer]) -> _Floats:
-        own = self._bought[customers]
-        share = (own + 2 * self._usual) / (own.sum(1, keepdims=True) + 2)
-        lift: _Floats = np.log((share + 1e-4) / (self._usual + 1e-4)).astype(np.float32)
-        return np.take(lift, self._group, axis=1)
+        return np.take(lift(self._bought[customers], self.usual), self.number, axis=1)
 
 
 def _segments(evidence: Evidence, bought: csr_matrix) -> _Floats:

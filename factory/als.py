@@ -14,13 +14,11 @@ from implicit.recommender_base import ModelFitError
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from factory.foldin import strength
 from schema.errors import Problem
 from schema.settings import AlsSettings
 
 Factors = NDArray[np.float32]
-
-_EPSILON = np.float32(0.2)
-"""Weight from which on more of the same adds ever less confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +105,7 @@ def fold_in(taste: csr_matrix, products: Factors, settings: AlsSettings) -> Fact
 
 
 def confidence(taste: csr_matrix, settings: AlsSettings) -> csr_matrix:
-    """``max(1, α log(1 + w / ε))``, checked for everything the library does not check itself.
-
-    Source: Hu, Koren, Volinsky, ICDM 2008, equation 6 (there 1 + α log(1 + r / ε)).
-    """
+    """Weights as confidences, checked for everything the library does not check itself."""
     weights = csr_matrix(taste, dtype=np.float32, copy=True)
     weights.sum_duplicates()
     weights.sort_indices()
@@ -126,9 +121,7 @@ def confidence(taste: csr_matrix, settings: AlsSettings) -> csr_matrix:
             "this is a defect: do not call the library with it",
             code="TRAIN_SHAPE",
         )
-    weights.data = np.maximum(
-        np.float32(1), np.float32(settings.alpha) * np.log1p(weights.data / _EPSILON)
-    )
+    weights.data = strength(weights.data, settings.alpha)
     weights.indices = weights.indices.astype(np.int32)
     weights.indptr = weights.indptr.astype(np.int32)
     return weights

@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from factory.affinity import AFFINITY, Affinities
 from factory.als import fold_in
 from factory.evidence import Evidence
-from factory.features import CUSTOMER, PAIR, PRODUCT, Features, features
+from factory.features import CUSTOMER, PAIR, PRODUCT, Features, features, stranger
 from factory.logistic import Lesson, joined, regress, sigmoid
 from factory.prior import PRIOR
 from factory.top import cells_of
@@ -117,8 +117,33 @@ def product_bias(scene: Scene, blend: Blend) -> _Floats:
 
 def customer_bias(scene: Scene, blend: Blend) -> _Floats:
     """(C,) what a customer brings to the logit of any product they never bought."""
-    bias = scene.moment.features.customer @ _weights(blend.fresh, CUSTOMER)
+    return _activity(scene.moment.features.customer, blend)
+
+
+def stranger_bias(scene: Scene, blend: Blend) -> np.float32:
+    """The same of somebody who never bought anything."""
+    return np.float32(_activity(stranger(scene.moment.evidence), blend)[0])
+
+
+def average_bias(scene: Scene, blend: Blend) -> np.float32:
+    """The same of the average known customer."""
+    known = scene.moment.evidence.known
+    bias = customer_bias(scene, blend)[known]
+    return np.float32(bias.mean() if known.any() else blend.fresh["intercept"])
+
+
+def _activity(customer: _Floats, blend: Blend) -> _Floats:
+    bias = customer @ _weights(blend.fresh, CUSTOMER)
     return bias + np.float32(blend.fresh["intercept"])
+
+
+def standing(
+    scene: Scene, blend: Blend, customers: NDArray[np.integer], affinities: _Values
+) -> _Floats:
+    """(n,) logits of the pairs these customers bought before, but for what their ALS score adds."""
+    rows, pairs = scene.moment.evidence.pairs_of(customers)
+    nowhere = np.zeros((len(customers), scene.factors.shape[1]), np.float32)
+    return repeat_matrix(scene, nowhere, affinities, rows, pairs) @ _weights(blend.repeat, REPEAT)
 
 
 def repeat_matrix(

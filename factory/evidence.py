@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from factory.top import sliced
 from schema.records import History
 
 _Doubles = NDArray[np.float64]
@@ -80,11 +81,7 @@ class Evidence:
         self, customers: NDArray[np.integer]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pairs bought before by these customers: (place in ``customers``, row of the pair)."""
-        begin = self.starts[customers]
-        counts = self.starts[np.asarray(customers) + 1] - begin
-        rows = np.repeat(np.arange(len(counts)), counts)
-        first = np.repeat(begin - np.cumsum(counts) + counts, counts)
-        return rows, first + np.arange(len(rows))
+        return sliced(self.starts, customers)
 
     def by_pair(self, values: NDArray[np.floating]) -> csr_matrix:
         """(C, P) CSR float32 with one value for every pair bought before."""

@@ -5,7 +5,7 @@ every pair has of its own are affinities (factory/affinity.py). All are logarith
 and free of the tenant's size, so that coefficients of different tenants can be compared.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,23 @@ class Features:
 def features(evidence: Evidence) -> Features:
     """Compute every feature but the affinities; columns as in PRODUCT, CUSTOMER and PAIR."""
     return Features(_of_products(evidence), _of_customers(evidence), _of_pairs(evidence))
+
+
+def stranger(evidence: Evidence) -> _Floats:
+    """(1, 7) what CUSTOMER says of somebody who never bought anything, as of the same day."""
+    nothing, today = np.zeros(1), np.full(1, evidence.day, np.int32)
+    return _of_customers(
+        replace(
+            evidence,
+            visits=nothing,
+            recent_visits=nothing,
+            first_visit=today,
+            last_visit=today,
+            variety=nothing,
+            discoveries=nothing,
+            purchases=nothing,
+        )
+    )
 
 
 def _of_products(evidence: Evidence) -> _Floats:

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 _Doubles = NDArray[np.float64]
 _Floats = NDArray[np.float32]
@@ -123,4 +122,5 @@ def _objective(
 
 def sigmoid(logit: NDArray[_Real]) -> NDArray[_Real]:
     """``1 / (1 + e^-x)`` in the precision of its argument, exact far into both tails."""
-    return np.asarray(expit(logit))
+    small = np.exp(-np.abs(logit))  # never overflows
+    return np.asarray(np.where(logit < 0, small, 1) / (1 + small), logit.dtype)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.blend import Scene, customer_bias, product_bias
+from factory.blend import Scene, average_bias, product_bias
 from factory.logistic import sigmoid
 from factory.rules import Steering, chosen
 from factory.top import best, key_scores, product_numbers
@@ -20,11 +20,7 @@ def popular(
     The same blend, for a customer without taste who is as active as the average one: products
     come in the order of their share of customers, old and recent, as the blend weighs them.
     """
-    known = scene.moment.evidence.known
-    activity = (
-        customer_bias(scene, blend)[known].mean() if known.any() else blend.fresh["intercept"]
-    )
-    p = sigmoid((product_bias(scene, blend) + np.float32(activity)).astype(np.float32))[None, :]
+    p = sigmoid(product_bias(scene, blend) + average_bias(scene, blend))[None, :]
     if rules.reorders:
         nothing = np.empty(0, np.int64)
         keys = chosen(p, (nothing, nothing), rules, settings)

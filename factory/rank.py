@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.blend import Scene, probabilities
-from factory.evidence import usual_interval
+from factory.blend import Scene, probabilities, standing
+from factory.grounds import facts, grounds
 from factory.judge import chunks
 from factory.popular import popular
 from factory.reasons import because, segment_favourites
@@ -14,12 +14,10 @@ from factory.rules import chosen as chosen_by_rules
 from factory.rules import missed, steering
 from factory.top import Keys, best, best_pairs, key_scores, merged, product_numbers
 from factory.train import view
-from schema.names import Reason
+from factory.why import reasons
 from schema.records import ENTRY, History, Lists, Model, Product
 from schema.rules import NO_RULING, Ruling
 from schema.settings import ListSettings
-
-REASONS = tuple(Reason)
 
 
 def rank(
@@ -46,11 +44,13 @@ def rank(
     evidence = scene.moment.evidence
     rows = np.flatnonzero(evidence.known)
     favourites = segment_favourites(evidence)
-    blocks = []
+    blocks, stood = [], [np.empty(0, np.float32)]
     lost = np.zeros(len(history.products), np.int64)
     for block in chunks(rows, len(history.products)):
-        vectors = scene.vectors(block)
-        p = probabilities(scene, model.blend, block, vectors=vectors)
+        vectors, affinities = scene.vectors(block), scene.moment.affinities.of(block)
+        p = probabilities(scene, model.blend, block, affinities, vectors)
+        stood.append(standing(scene, model.blend, block, affinities))
+        del affinities
         at, pairs = evidence.pairs_of(block)
         owned = at, evidence.product[pairs]
         if rules.reorders:
@@ -67,6 +67,7 @@ def rank(
         products=tuple(products),
         segments=history.segments.names,
         missed=lost,
+        grounds=grounds(scene, model, history, np.concatenate(stood), favourites),
     )
 
 
@@ -116,20 +117,10 @@ def _entries(
     place = np.minimum(np.searchsorted(owned, wanted), max(len(owned) - 1, 0))
     bought = (owned[place] == wanted) & (product >= 0) if len(owned) else product < -1
     pair = pairs[place[bought]]
-    entries["times"][bought] = np.minimum(evidence.times[pair], 65_535)
-    entries["days_ago"][bought] = np.minimum(evidence.day - evidence.last[pair], 65_535)
-    entries["every_days"][bought] = np.minimum(np.rint(usual_interval(evidence, pair)), 65_535)
+    for name, values in facts(evidence, pair).items():
+        entries[name][bought] = values
     seed = because(scene, model, block, vectors, np.where((product >= 0) & ~bought, product, -1))
     segment = np.broadcast_to(evidence.segment[block][:, None], product.shape)
     liked = (product >= 0) & favourites[segment + 1, np.maximum(product, 0)]
-    entries["because"] = np.select([bought, seed >= 0, liked], [-1, seed, segment], -1)
-    entries["reason"] = np.select(
-        [bought, seed >= 0, liked],
-        [
-            REASONS.index(Reason.REORDER),
-            REASONS.index(Reason.SIMILAR),
-            REASONS.index(Reason.SEGMENT),
-        ],
-        REASONS.index(Reason.POPULAR),
-    )
+    entries["reason"], entries["because"] = reasons(bought, seed, liked, segment)
     return entries

@@ -9,10 +9,9 @@ from scipy.sparse import csr_matrix
 from factory.als import confidence
 from factory.blend import Scene
 from factory.evidence import SEASON, Evidence
+from factory.foldin import gram, shares, system
+from factory.why import LEAST_ODDS
 from schema.records import Model
-
-LEAST_ODDS = np.log(1.2)
-"""A taste that raises the odds by less than a fifth is no reason worth saying aloud."""
 
 LEAST_LIFT, LEAST_BUYERS = 1.2, 3
 """How much more, and by how many customers, a segment's favourite is bought there."""
@@ -28,10 +27,7 @@ def because(
     vectors: NDArray[np.float32],
     listed: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """The bought product that contributes most to the ALS score of each listed product.
-
-    The score is ``x_u·y_i = Σ_j c_uj (y_jᵀ A_u⁻¹ y_i)`` over the products j of the customer's
-    taste, with ``A_u = YᵀY + λI + Σ_j (c_uj - 1) y_j y_jᵀ``; so each j has its share of it.
+    """The bought product that has the largest share of the ALS score of each listed product.
 
     Args:
         vectors: (len(block), k) the customers, folded in.
@@ -39,8 +35,6 @@ def because(
 
     Returns:
         (len(block), L) product numbers; -1 where taste does not raise the odds by a fifth.
-
-    Source: Hu, Koren, Volinsky, ICDM 2008, section 5.
     """
     found = np.full(listed.shape, -1, np.int32)
     weight = model.blend.fresh.get("als", 0.0)
@@ -52,41 +46,35 @@ def because(
     asked = (listed >= 0) & (weight * score >= LEAST_ODDS)
     evidence = scene.moment.evidence
     weights = confidence(scene.taste[block], settings)
-    owned = _owned(weights, block, evidence)
-    shared = factors.T @ factors
-    shared[np.diag_indices_from(shared)] += np.float32(settings.regularization)
+    own = owned(weights, block, evidence)
+    shared = gram(factors, settings.regularization)
     for group in _groups(weights, asked, factors.shape[1]):
         cells, filled = _padded(weights, group)
         seeds, c = weights.indices[cells], np.where(filled, weights.data[cells], 0)
         y = factors[seeds]
-        more = np.sqrt(np.maximum(c - 1, 0))[:, :, None] * y
-        matrix = shared + more.transpose(0, 2, 1) @ more
         # Only as many places as the customer with most of them asks about.
         most = int(asked[group].sum(1).max())
         places = np.argsort(~asked[group], axis=1, kind="stable")[:, :most]
         wanted = np.take_along_axis(asked[group], places, 1)
         targets = factors[np.maximum(np.take_along_axis(listed[group], places, 1), 0)]
-        solved = np.linalg.solve(matrix, targets.transpose(0, 2, 1))
-        shares = (y @ solved) * c[:, :, None]
-        shares[~(filled & owned[cells])] = -np.inf  # a product only looked at is no reason to name
-        best = shares.argmax(1)
-        strong = wanted & (np.take_along_axis(shares, best[:, None, :], 1)[:, 0] > 0)
+        parts = shares(system(shared, y, c), y, c, targets)
+        parts[~(filled & own[cells])] = -np.inf  # a product only looked at is no reason to name
+        best = parts.argmax(1)
+        strong = wanted & (np.take_along_axis(parts, best[:, None, :], 1)[:, 0] > 0)
         named = np.where(strong, np.take_along_axis(seeds, best, 1), -1)
         found[group[:, None], places] = named
     return found
 
 
-def _owned(
-    weights: csr_matrix, block: NDArray[np.integer], evidence: Evidence
-) -> NDArray[np.bool_]:
+def owned(weights: csr_matrix, block: NDArray[np.integer], evidence: Evidence) -> NDArray[np.bool_]:
     """(nnz,) which of the pairs with a weight were bought; all that were bought have one."""
     width = weights.shape[1]
     rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
     at, pairs = evidence.pairs_of(block)
-    owned = np.zeros(weights.nnz, bool)
+    found = np.zeros(weights.nnz, bool)
     cells = rows * width + weights.indices
-    owned[np.searchsorted(cells, at * width + evidence.product[pairs])] = True
-    return owned
+    found[np.searchsorted(cells, at * width + evidence.product[pairs])] = True
+    return found
 
 
 def _groups(

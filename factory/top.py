@@ -77,6 +77,21 @@ def cells_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int
     return np.divmod(np.flatnonzero(mask), max(mask.shape[1], 1))
 
 
+def sliced(
+    starts: NDArray[np.int64], rows: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the given rows of a table in row order lie: (place in ``rows``, place in the table).
+
+    Args:
+        starts: slices of the table by row.
+    """
+    begin = starts[rows]
+    counts = starts[np.asarray(rows) + 1] - begin
+    place = np.repeat(np.arange(len(counts)), counts)
+    first = np.repeat(begin - np.cumsum(counts) + counts, counts)
+    return place, first + np.arange(len(place))
+
+
 def product_numbers(keys: Keys) -> NDArray[np.int32]:
     """Which product each key stands for; -1 for "not listed"."""
     return np.where(keys > 0, (_LOW - (keys & _LOW)).astype(np.int64), -1).astype(np.int32)

@@ -3,7 +3,7 @@
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -32,6 +32,17 @@ ENTRY = (
 """One place on a list, packed little-endian: written as a numpy array, read with struct."""
 
 PACKED = struct.Struct("<" + "".join({"<i4": "i", "<f4": "f", "<u2": "H"}[c] for _, c in ENTRY))
+
+CELL = (
+    ("product", "<i4"),  # a product the customer bought or looked at
+    ("weight", "<f4"),  # of all that, faded: what customers are folded in from
+    ("standing", "<f4"),  # its logit but for the ALS score, where it was bought
+    ("habit", "<f4"),  # its purchases, faded slowly
+    ("times", "<u2"),  # as in ENTRY; 0 means only looked at
+    ("days_ago", "<u2"),
+    ("every_days", "<u2"),
+)
+"""What one customer did with one product, as re-ranking during a call needs it."""
 
 
 class Entry(NamedTuple):
@@ -295,6 +306,73 @@ class Catalogue(Sequence[Product]):
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """What an edition's lists were ranked on: all it takes to rank one customer's anew.
+
+    C customers, and behind them, in ``starts``, ``bias`` and ``segment``, a stranger of whom nothing
+    is known. P products as in the edition, n cells, S segments, G categories, N
+    customers that all others are compared with. Everything is of the edition's day.
+
+    Attributes:
+        customers: (C,) ids in UTF-8, ascending.
+        starts: (C + 2,) slices of ``cells`` by customer.
+        cells: (n,) structured array of CELL, by customer, then product.
+        bias: (C + 1,) what a customer brings to the logit of any product they never bought.
+        segment: (C + 1,) row in ``appeal`` and ``liked``; 0 for none.
+        factors: (P, k); gram: (k, k) what the fold-in of all customers shares.
+        appeal: (S + 1, P) what a product brings to the logit of a segment's customers.
+        liked: (S + 1, P) products that a segment buys clearly more than all do.
+        group: (P,) category, 0 for none; usual: (G,) share of each in all purchases; (0,) where
+            nobody has one.
+        compared: (N,) rows of customers; compared_starts: (N + 1,) slices of the next two.
+        compared_products, compared_shares: what each of them ever bought, and its share lately.
+        als, als_again: coefficients of the score, for products new to the customer and for others.
+        neighbours, category: coefficients of these affinities, for products new to the customer.
+        average: bias of the average customer.
+        alpha: see AlsSettings.
+        asked: weight of having asked about a product.
+    """
+
+    customers: "NDArray[np.bytes_]"
+    starts: "NDArray[np.int64]"
+    cells: "NDArray[np.void]"
+    bias: "Floats"
+    segment: "Ints"
+    factors: "Floats"
+    gram: "Floats"
+    appeal: "Floats"
+    liked: "Flags"
+    group: "Ints"
+    usual: "Floats"
+    compared: "Ints"
+    compared_starts: "NDArray[np.int64]"
+    compared_products: "Ints"
+    compared_shares: "Floats"
+    als: "np.float32"
+    als_again: "np.float32"
+    neighbours: "np.float32"
+    category: "np.float32"
+    average: "np.float32"
+    alpha: "np.float32"
+    asked: "np.float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a customer said during a call, in the product numbers of an edition.
+
+    Attributes:
+        products: asked about.
+        categories: asked about, each with its products.
+        rejected: not to be shown; never among the others.
+    """
+
+    products: frozenset[int] = frozenset()
+    categories: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    rejected: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Lists:
     """The ranked lists of one tenant and night.
 
@@ -305,6 +383,7 @@ class Lists:
         products, segments: what the row numbers in ``entries`` mean.
         missed: (P,) how many customers would have had a product among their first ten, had it been
             allowed; 0 for those that are. For the night's report; not part of an edition.
+        grounds: what they were ranked on; None where nothing shall be re-ranked.
     """
 
     customers: tuple[str, ...]
@@ -313,6 +392,7 @@ class Lists:
     products: tuple[Product, ...]
     segments: tuple[str, ...]
     missed: "NDArray[np.int64] | None" = None
+    grounds: Grounds | None = None
 
 
 @dataclass(frozen=True, slots=True)

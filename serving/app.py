@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from schema.config import Config, read_config
-from serving import admin, feedback, fleet, health, keys, lookup
+from serving import admin, feedback, fleet, health, keys, live, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
 from serving.guard import require_policy
@@ -52,6 +52,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
             stale_days=serving.stale_days,
         )
         app.state.lookup = Lookup(board, shelf)
+        app.state.desk = live.Desk()
         used = LastUsed(board.used, stores.ledger)
         board.start()
         used.start()
@@ -73,7 +74,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, feedback, admin, keys, fleet, health):
+    for part in (lookup, live, feedback, admin, keys, fleet, health):
         app.include_router(part.router)
     tell_errors(app)
     require_policy(app)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from schema.names import Action, Bought, Mode, Outcome, Role
+from schema.tables import ID_MAX_BYTES
 
 
 class _Body(BaseModel, extra="forbid"):
@@ -66,6 +67,44 @@ class Recommendations(BaseModel):
         description="the lists were made for a night more than `serving.stale_days` ago"
     )
     recommendations: list[Recommendation]
+
+
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=ID_MAX_BYTES)]
+
+
+class Named(_Body):
+    """Products, or whole categories, as the tenant's catalogue names them."""
+
+    products: list[_Name] = Field([], max_length=50, examples=[["P-77"]])
+    categories: list[_Name] = Field([], max_length=20, examples=[["Stout"]])
+
+
+class Call(_Body):
+    """What a customer said during the call. What was rejected is left out, and is no interest."""
+
+    interested: Named = Named()
+    rejected: Named = Named()
+
+    @property
+    def says_nothing(self) -> bool:
+        return self.interested == self.rejected == Named()
+
+
+class Understood(BaseModel):
+    """What an answer made of it."""
+
+    interested: Named
+    rejected: Named
+    reranked: bool = Field(
+        description="whether interest moved the ranking: not where there was none, or where the "
+        "model in force goes by popularity and own history alone"
+    )
+
+
+class Reranked(Recommendations):
+    """The answer to a lookup, after what was said; ``understood`` is null while the tenant is off."""
+
+    understood: Understood | None
 
 
 class ModeState(BaseModel):

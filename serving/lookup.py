@@ -38,6 +38,14 @@ class _Any(Convertor[str]):
         return value
 
 
+def nothing_published() -> NotThere:
+    return NotThere(
+        "nothing was published for this tenant yet",
+        "wait for its first night, or run `recfactory night`",
+        code="NO_EDITION",
+    )
+
+
 register_url_convertor("any", _Any())
 router = APIRouter(route_class=Guarded, tags=["lookup"])
 
@@ -80,11 +88,7 @@ class Lookup:
             return Answer(200, _PLAIN, nothing(name, customer))
         found = self._shelf.ready(tenant) or await self._shelf.current(tenant)
         if found is None:
-            raise NotThere(
-                "nothing was published for this tenant yet",
-                "wait for its first night, or run `recfactory night`",
-                code="NO_EDITION",
-            )
+            raise nothing_published()
         stale = found.shown.stale(datetime.now(UTC))
         tag = found.tag(tenant.mode, stale)
         headers = [*_PLAIN, (b"etag", tag)]

@@ -36,6 +36,7 @@ POLICY: Mapping[tuple[str, str], tuple[Role, ...]] = {
     ("GET", "/openapi.json"): PUBLIC,
     ("GET", "/static-offline-docs/{path}"): PUBLIC,
     ("GET", RECS): SELLS,
+    ("POST", RECS): SELLS,
     ("POST", f"{TENANT}/feedback"): SELLS,
     ("GET", f"{TENANT}/mode"): READS,
     ("PUT", f"{TENANT}/mode"): RUNS,

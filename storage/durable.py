@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import orjson
@@ -207,8 +207,13 @@ def _write_all(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def unsealed(folder: Path, manifest_sha256: str | None = None) -> dict[str, object]:
+def unsealed(
+    folder: Path, manifest_sha256: str | None = None, *, later: Collection[str] = ()
+) -> dict[str, object]:
     """Read a sealed folder's manifest and check every file against it.
+
+    Args:
+        later: files whose bytes are left to whoever opens them, with ``check_bytes``.
 
     Raises:
         Problem: missing, incomplete, changed, or of a newer format; the reader keeps what it has.
@@ -230,9 +235,23 @@ def unsealed(folder: Path, manifest_sha256: str | None = None) -> dict[str, obje
         path = folder / name
         if not path.exists() or path.stat().st_size != expected["bytes"]:
             raise _broken(folder, f"{name} is missing or has another length")
-        if sha256(path) != expected["sha256"]:
-            raise _broken(folder, f"the bytes of {name} have changed")
+        if name not in later:
+            check_bytes(path, str(expected["sha256"]))
     return manifest
+
+
+def check_bytes(path: Path, expected: str) -> None:
+    """Check a file of a sealed folder against the hash in its manifest.
+
+    Raises:
+        Problem: it has changed, or its folder was removed.
+    """
+    try:
+        found = sha256(path)
+    except FileNotFoundError:
+        found = None
+    if found != expected:
+        raise _broken(path.parent, f"the bytes of {path.name} have changed")
 
 
 def discard(disk: Disk, folder: Path) -> None:

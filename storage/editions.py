@@ -17,11 +17,12 @@ import orjson
 
 from schema.errors import Problem
 from schema.names import Bought
-from schema.records import ENTRY, Catalogue, Lists
-from storage import durable, lists
+from schema.records import ENTRY, Catalogue, Grounds, Lists
+from storage import durable, grounds, lists
 from storage.durable import Disk
 
 LISTS, PRODUCTS, SEGMENTS = "lists.lmdb", "products.json", "segments.json"
+GROUNDS = "grounds.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,34 @@ class Current:
 
 
 @dataclass(frozen=True, slots=True)
+class GroundsFile:
+    """What an edition's lists were ranked on: named when the edition is opened, read when asked for.
+
+    Most tenants are never re-ranked, and it may hold more bytes than their lists.
+    """
+
+    path: Path
+    sha256: str
+
+    def open(self) -> Grounds:
+        """Check every byte and map it; from any thread.
+
+        Raises:
+            Problem: it has changed, or its edition was removed meanwhile.
+        """
+        durable.check_bytes(self.path, self.sha256)
+        return grounds.mapped(self.path)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Edition:
-    """One edition, open for reading.
+    """One edition, open for reading; the same only as itself, so that it can be a key.
 
     Attributes:
         night: the business date it was made for.
         horizon_days: its probabilities speak of buying within so many days.
         bought: what a lookup does with products bought before, unless it says so itself.
+        grounds: what it was ranked on; None in editions of version 0.2 and before.
     """
 
     number: int
@@ -54,6 +76,7 @@ class Edition:
     segments: tuple[str, ...]
     popular: bytes
     lists: lists.ListReader
+    grounds: GroundsFile | None = None
 
 
 class Editions:
@@ -99,17 +122,15 @@ class Editions:
             now = self._readable(uid)
             return now is not None and now.edition == number
 
+        files = {
+            LISTS: lambda path: lists.write(path, made),
+            PRODUCTS: durable.content(catalogue),
+            SEGMENTS: durable.content(segments),
+        }
+        if made.grounds is not None:
+            files[GROUNDS] = durable.content(grounds.packed(made.grounds))
         number, sha = durable.sealed_after(
-            self._disk,
-            taken,
-            lambda number: self._folder(uid, number),
-            in_use,
-            facts,
-            {
-                LISTS: lambda path: lists.write(path, made),
-                PRODUCTS: durable.content(catalogue),
-                SEGMENTS: durable.content(segments),
-            },
+            self._disk, taken, lambda number: self._folder(uid, number), in_use, facts, files
         )
         self.check(uid, number, sha)
         return number, sha
@@ -175,13 +196,13 @@ class Editions:
         return durable.stamp(self._tenant(uid) / "CURRENT")
 
     def open(self, uid: str, number: int, manifest_sha256: str | None = None) -> Edition:
-        """Open an edition after checking every byte of it.
+        """Open an edition after checking every byte of it, but for its grounds.
 
         Raises:
             Problem: it is missing, changed or of a newer format.
         """
         folder = self._folder(uid, number)
-        manifest = durable.unsealed(folder, manifest_sha256)
+        manifest = durable.unsealed(folder, manifest_sha256, later={GROUNDS})
         if manifest["tenant_uid"] != uid:
             raise Problem(
                 f"edition {number} belongs to another tenant",
@@ -202,6 +223,7 @@ class Editions:
             segments=_segments(folder, manifest),
             popular=reader.popular(),
             lists=reader,
+            grounds=_grounds(folder, manifest),
         )
 
     def model_of(self, uid: str, number: int) -> int | None:
@@ -245,6 +267,8 @@ class Editions:
         edition = self.open(uid, number, sha)
         try:
             _check_lists(edition)
+            if edition.grounds is not None:
+                edition.grounds.open()
         finally:
             edition.lists.close()
 
@@ -259,6 +283,11 @@ def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """An edition of version 0.1 has none, and no reason that would name one."""
     listed = SEGMENTS in manifest["files"]
     return tuple(orjson.loads((folder / SEGMENTS).read_bytes())) if listed else ()
+
+
+def _grounds(folder: Path, manifest: Mapping[str, Any]) -> GroundsFile | None:
+    listed = manifest["files"].get(GROUNDS)
+    return None if listed is None else GroundsFile(folder / GROUNDS, listed["sha256"])
 
 
 def _check_lists(edition: Edition) -> None:

@@ -4,7 +4,7 @@ Both doors answer through here, so that the command line and HTTP always agree. 
 together as text from parts that were made once, because it lies on the way of every lookup.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -22,6 +22,8 @@ from tenants.rules import ordered
 
 MOST = 50
 """Products one answer may hold."""
+
+NOTHING_HEARD: Mapping[int, str] = {}
 
 _REORDER, _SIMILAR, _SEGMENT = map(
     tuple(Reason).index, (Reason.REORDER, Reason.SIMILAR, Reason.SEGMENT)
@@ -177,11 +179,13 @@ def answer(
     asked: Ask,
     *,
     stale: bool,
+    heard: Mapping[int, str] = NOTHING_HEARD,
 ) -> bytes:
     """The answer to a lookup, as JSON.
 
     Args:
         personal: the customer's own packed list; None where the popular one has to do.
+        heard: what the customer asked about just now, by the products that stand for it.
 
     Raises:
         Refused: the tenant has no such category (``CATEGORY``).
@@ -199,7 +203,7 @@ def answer(
     if shown.ruling.reorders:
         chosen = ordered(map(Entry._make, chosen), shown.ruling)
     ranked = enumerate(islice(chosen, asked.limit), start=1)
-    lines = ",".join([_line(rank, place, shown) for rank, place in ranked])
+    lines = ",".join([_line(rank, place, shown, heard) for rank, place in ranked])
     return (
         f'{{"tenant":{_json(tenant)},"customer":{_json(customer)},"mode":"{mode.value}",'
         f'"bought":"{bought.value}","source":"{source.value}",{shown.head},'
@@ -219,19 +223,31 @@ def _fitting(
             yield place
 
 
-def _line(rank: int, place: _Place, shown: Shown) -> str:
+def _line(rank: int, place: _Place, shown: Shown, heard: Mapping[int, str]) -> str:
     product, because, probability, times, days_ago, every_days, kind = place
     fields, reorder, _ = shown.words(product)
     if kind == _REORDER:
         reason = f'{reorder}{_bought(times, every_days, days_ago)}"}}'
     elif kind == _SIMILAR:
-        reason = shown.words(because).similar
+        reason = _heard(product, because, shown, heard) if heard else shown.words(because).similar
     elif kind == _SEGMENT:
         reason = _popular(Reason.SEGMENT, f"Popular with customers in {shown.segments[because]}")
     else:
         reason = _popular(Reason.POPULAR, "Popular with other customers now")
     before = "true" if times else "false"
     return f'{{"rank":{rank},{fields}{probability:.5f},"bought_before":{before},"reason":{reason}}}'
+
+
+def _heard(product: int, because: int, shown: Shown, heard: Mapping[int, str]) -> str:
+    """A reason that may be what was said just now."""
+    if because == product:
+        text = "Asked about just now"
+    elif because in heard:
+        text = f"Goes with {heard[because]}, asked about just now"
+    else:
+        return shown.words(because).similar
+    seed = shown.products[because].product_id
+    return _json({"kind": Reason.SIMILAR.value, "because": [seed], "text": text})
 
 
 @lru_cache(maxsize=4096)

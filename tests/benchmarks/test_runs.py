@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import cases, night, peers, readme, replay, template
+from benchmarks import cases, live, night, peers, readme, replay, template
 from factory.blend import FRESH, REPEAT
 from jobs.demo import LAST_DAY, DemoTenant
 from jobs.evaluate import read_folder
@@ -201,6 +201,16 @@ class TestTheOthers:
         monkeypatch.setattr(sys, "argv", ["night", "--tenant", "small", "--runs", "1"])
         night.main()
         assert "whole night" in capsys.readouterr().out
+
+    def test_live_sets_a_call_beside_a_lookup(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sizes = ["--products", "80", "--customers", "90", "--purchases", "6000", "--calls", "5"]
+        monkeypatch.setattr(sys, "argv", ["live", *sizes])
+        live.main()
+        out = capsys.readouterr().out
+        assert "80 products, 90 customers" in out
+        assert "grounds" in out
 
     def test_template_prints_the_module_with_a_coefficient_for_every_feature(
         self, tenants: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

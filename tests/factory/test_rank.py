@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from factory import judge as judging
 from factory.blend import probabilities
 from factory.evidence import as_of
-from factory.rank import REASONS, rank
+from factory.rank import rank
 from factory.reasons import segment_favourites
 from factory.train import BASELINE, template_baseline, view
+from factory.why import REASONS
 from schema.names import Reason
 from schema.records import History, Ids, Lists, Model
 from schema.settings import ListSettings, TenantSettings

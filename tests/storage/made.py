@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from schema.names import Bought
 from schema.records import ENTRY, Blend, Ids, Lists, Model, Product
 from schema.settings import TenantSettings
 from storage.durable import MANIFEST
-from storage.editions import SEGMENTS, Current, Editions
+from storage.editions import GROUNDS, SEGMENTS, Current, Editions
 from storage.models import EARLY, REST
 
 NIGHT = date(2026, 4, 1)
@@ -109,3 +110,17 @@ def publish(
     current = Current(number, sha, fence, AT)
     editions.point(uid, current)
     return current
+
+
+def without_grounds(editions: Editions, uid: str) -> None:
+    """Turn the served edition into one of version 0.2, which could not be re-ranked."""
+    current = editions.current(uid)
+    assert current is not None
+    folder = editions._folder(uid, current.edition)
+    manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    del manifest["files"][GROUNDS]
+    (folder / GROUNDS).unlink()
+    data = orjson.dumps(manifest)
+    (folder / MANIFEST).write_bytes(data)
+    sha = hashlib.sha256(data).hexdigest()
+    editions.point(uid, replace(current, manifest_sha256=sha))

@@ -1,0 +1,49 @@
+"""The formulas behind the affinities, in numpy alone: by night for all, during a call for one."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.top import cells_of
+
+_Doubles = NDArray[np.float64]
+_Floats = NDArray[np.float32]
+
+NEAREST = 100
+"""Of the customers compared with, those most alike count."""
+
+ASYMMETRY, _SHARPENING = 0.75, 4
+"""UP-CF: how far a neighbour's size counts, and how far the nearest outweigh the others."""
+
+
+def nearest(likeness: _Floats, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64], _Floats]:
+    """Who counts, and how much: (row, place, weight) of the ``most`` highest cells of each row.
+
+    Ties at the border all count; nobody does who is not alike at all. Weights of a row sum to 1.
+    """
+    count = likeness.shape[1]
+    near = likeness > 0
+    if count > most:
+        least = np.partition(likeness, count - most, axis=1)[:, count - most]
+        near &= likeness >= least[:, None]
+    rows, them = cells_of(near)
+    weight = likeness[rows, them] ** _SHARPENING
+    weight /= (np.bincount(rows, weight, len(likeness)) + 1e-9)[rows]
+    return rows, them, weight.astype(np.float32)
+
+
+def log_shares(shares: _Floats) -> _Floats:
+    """Log of what alike customers buy lately; used up."""
+    shares += np.float32(1e-4)
+    return np.log(shares, out=shares)
+
+
+def lift(own: NDArray[Any], usual: NDArray[Any]) -> _Floats:
+    """(…, G) log of how much more of each group a customer buys than the others do.
+
+    Args:
+        own: (…, G) decayed purchases; usual: (G,) the share of each group in everybody's.
+    """
+    share = (own + 2 * usual) / (own.sum(-1, keepdims=True) + 2)
+    return np.asarray(np.log((share + 1e-4) / (usual + 1e-4)), np.float32)
