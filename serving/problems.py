@@ -1,0 +1,93 @@
+"""Errors as RFC 9457 problem documents: the one place where they are put into words for HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from schema.errors import FactoryError, NotThere, Problem, Refused
+from serving.control import Denied
+
+Headers = list[tuple[bytes, bytes]]  # as ASGI has them, names in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes over the wire."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+    @property
+    def response(self) -> Response:
+        """The same, for a route of FastAPI's."""
+        made = Response(self.body, self.status)
+        made.raw_headers += self.headers
+        return made
+
+
+def told(error: Exception) -> Answer:
+    """The answer to an error.
+
+    What nobody foresaw is a DEFECT: its details go to the log, not to the caller.
+    """
+    if isinstance(error, FactoryError):
+        error = error.problem
+    if isinstance(error, Denied):
+        return _answer(error.status, error.code, error.what, error.next_step)
+    if isinstance(error, Problem):
+        return _answer(_status(error), error.code, error.what, error.next_step)
+    if isinstance(error, RequestValidationError):
+        faults = "; ".join(
+            f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        return _answer(422, "INVALID", faults[:500], "compare with the documentation at /docs")
+    if isinstance(error, HTTPException):
+        code, next_step = f"HTTP_{error.status_code}", "compare with the documentation at /docs"
+        return _answer(error.status_code, code, str(error.detail), next_step, error.headers)
+    return _answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")
+
+
+def tell_errors(app: FastAPI) -> None:
+    """Let every route of an application answer errors so."""
+
+    async def handle(_: Request, error: Exception) -> Response:
+        return told(error).response
+
+    for kind in (Denied, Problem, FactoryError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)
+
+
+def _status(problem: Problem) -> int:
+    if isinstance(problem, NotThere):
+        return HTTPStatus.NOT_FOUND
+    if isinstance(problem, Refused):
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+    return HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _answer(
+    status: int,
+    code: str,
+    detail: str,
+    next_step: str,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    body = {
+        "type": f"urn:recfactory:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "next_step": next_step,
+    }
+    more = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else headers or {}
+    raw = [(b"content-type", b"application/problem+json")]
+    raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in more.items()]
+    return Answer(status, raw, orjson.dumps(body))
