@@ -105,9 +105,11 @@ class Shelf:
         Raises:
             Problem: it cannot be read, and there is no older one open.
         """
-        found = self.ready(tenant)
-        if found is None:
-            found = await asyncio.shield(self._coming.get(tenant.uid) or self._fetch(tenant))
+        # others may have pushed it out again before we were woken, or our rules are newer
+        while (found := self.ready(tenant)) is None:
+            coming = self._coming.get(tenant.uid) or self._fetch(tenant)
+            if await asyncio.shield(coming) is None:
+                return None
         return found
 
     def published(self, tenant: Tenant) -> bool:
@@ -132,6 +134,13 @@ class Shelf:
         try:
             loop = asyncio.get_running_loop()
             fresh = await loop.run_in_executor(self._reader, self._read, tenant, held)
+            if fresh is None:
+                return held
+            self._open[tenant.uid] = fresh
+            if held is not None and held.edition is not fresh.edition:
+                held.edition.lists.close()
+            self._close_least_used()
+            return fresh
         except (Problem, OSError) as problem:
             log.error("%s: its newest edition cannot be served: %s", tenant.tenant, problem)
             if held is None:
@@ -139,17 +148,10 @@ class Shelf:
             return held
         finally:
             del self._coming[tenant.uid]
-        if fresh is not None:
-            self._open[tenant.uid] = fresh
-            if held is not None and held.edition is not fresh.edition:
-                held.edition.lists.close()
-            self._close_least_used()
-        return fresh or held
 
     def _close_least_used(self) -> None:
-        spare = [
-            uid for uid in self._open if uid not in self._coming
-        ]  # it may be read again just now
+        # what is coming may be read again just now, or nobody has got it yet
+        spare = [uid for uid in self._open if uid not in self._coming]
         for uid in spare[: max(0, len(self._open) - self._most)]:
             self._open.pop(uid).edition.lists.close()
 
@@ -162,6 +164,8 @@ class Shelf:
         current = self._editions.current(tenant.uid)
         if current is None:
             return None
+        # before the edition: what fails after that would leave it open, and LMDB opens no path twice
+        sellable = self._datasets.sellable(tenant.uid)
         if held is not None and held.edition.number == current.edition:
             edition = held.edition  # the same files: LMDB opens a path once per process
         else:
@@ -175,7 +179,7 @@ class Shelf:
             edition.segments,
             edition.bought,
             stale_from(edition.night, self._days, zone(tenant.timezone)),
-            unsold(edition.products, self._datasets.sellable(tenant.uid)),
+            unsold(edition.products, sellable),
         )
         basis = f"{current.manifest_sha256} {current.published_at} {sorted(shown.unsold)}"
         fresh = Shelved(edition, shown, basis, stamp, time.monotonic())

@@ -548,6 +548,7 @@ class TestRecs:
             "edition",
             "model",
             "published_at",
+            "stale",
             "recommendations",
         ]
         assert len(body["recommendations"]) == 3

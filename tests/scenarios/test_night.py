@@ -21,7 +21,7 @@ from schema.config import Nightly
 from schema.dates import day_number
 from schema.errors import FactoryError
 from schema.names import Outcome, Reason, TenantId
-from schema.records import Blend, Entry, History, Model, NightReport, Windows
+from schema.records import Blend, Entry, History, Model, NightReport, Windows, entries
 from storage.editions import Edition
 from tenants.order import zone
 from tests.scenarios.tree import contents, folder_of, untouched
@@ -52,12 +52,13 @@ def listed(world: World, name: TenantId = ACME) -> dict[str, list[tuple[str, Ent
     edition = opened(world, name)
     names, _ = edition.lists.everyone()
     lists = {
-        name: edition.lists.of(name) or [] if name else list(edition.popular) for name in names
+        name: entries((edition.lists.of(name) or b"") if name else edition.popular)
+        for name in names
     }
     edition.lists.close()
     return {
-        name: [(edition.products[entry.product].product_id, entry) for entry in entries]
-        for name, entries in lists.items()
+        name: [(edition.products[entry.product].product_id, entry) for entry in ranked]
+        for name, ranked in lists.items()
     }
 
 

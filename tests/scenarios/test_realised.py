@@ -12,7 +12,7 @@ import pytest
 
 from jobs.fleet import exit_status
 from schema.names import Mode, Outcome, TenantId
-from schema.records import NightReport, Realised, Verdict
+from schema.records import NightReport, Realised, Verdict, entries
 from storage.rollback import activate
 from tests.scenarios.test_cli import Cli
 from tests.scenarios.tree import folder_of
@@ -103,8 +103,8 @@ class TestANight:
             bought.setdefault(customer, set()).add(product)
         ndcgs, recalls = [], []
         for customer, wanted in bought.items():
-            entries = (edition.lists.of(customer) or [])[:10]
-            shown = [edition.products[entry.product].product_id for entry in entries]
+            best = entries(edition.lists.of(customer) or b"")[:10]
+            shown = [edition.products[entry.product].product_id for entry in best]
             gain = sum(1 / np.log2(n + 2) for n, product in enumerate(shown) if product in wanted)
             ndcgs.append(gain / sum(1 / np.log2(n + 2) for n in range(min(10, len(wanted)))))
             recalls.append(len(wanted & set(shown)) / len(wanted))

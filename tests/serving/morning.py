@@ -59,6 +59,11 @@ class Served:
     client: TestClient
     keys: Keys
 
+    @property
+    def state(self) -> Any:
+        """What lives as long as the process."""
+        return self.client.app.api.state  # type: ignore[attr-defined]
+
     def ask(
         self,
         method: str,

@@ -17,7 +17,7 @@ from tests.world import ACME, World
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Config.model_construct()).openapi()
+    return create_app(Config.model_construct()).api.openapi()
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -154,7 +154,7 @@ class TestADefect:
     def test_is_a_problem_document_that_tells_nothing_of_the_inside(self, served: Served) -> None:
         home = served.world.config.home
         (home / "ledger.db").rename(home / "elsewhere.db")
-        served.client.app.state.stores.engine.dispose()  # type: ignore[attr-defined]
+        served.state.stores.engine.dispose()
 
         found = served.ask("GET", "/nights")
 

@@ -28,7 +28,7 @@ BODIES: Mapping[tuple[str, str], object] = {
 
 def addresses() -> Iterator[tuple[str, str]]:
     """Every route below a tenant that is documented: method, path."""
-    for path, methods in create_app(Config.model_construct()).openapi()["paths"].items():
+    for path, methods in create_app(Config.model_construct()).api.openapi()["paths"].items():
         if "{tenant}" in path:
             below = path.removeprefix("/tenants/{tenant}")
             for name, value in (

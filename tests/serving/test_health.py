@@ -53,7 +53,7 @@ class TestReady:
         served.world.stores.engine.dispose()
 
         (home / "ledger.db").rename(home / "elsewhere.db")
-        served.client.app.state.stores.engine.dispose()  # type: ignore[attr-defined]
+        served.state.stores.engine.dispose()
 
         assert served.client.get("/health/ready").status_code == 200
         assert served.client.get("/health/live").status_code == 200

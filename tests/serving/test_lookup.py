@@ -157,6 +157,7 @@ class TestATenant:
             "edition": None,
             "model": None,
             "published_at": None,
+            "stale": None,
             "recommendations": [],
         }
 

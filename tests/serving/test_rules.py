@@ -7,9 +7,9 @@ import pytest
 
 from schema.names import Action, Role, TenantId
 from schema.records import Rule
-from schema.rules import NO_RULING
-from serving.shelf import Shelf
+from schema.rules import NO_RULING, Ruling
 from tests.serving.morning import Served, ids, problem, until
+from tests.serving.test_shelf import NEVER, beside
 from tests.world import ACME, BETA, NOW, World
 
 
@@ -117,7 +117,7 @@ class TestARule:
 
     def test_shows_its_end_in_the_tenants_zone(self, served: Served) -> None:
         zurich = served.world.add(TenantId("zurich"), "Europe/Zurich")
-        served.client.app.state.switchboard.refresh()  # type: ignore[attr-defined]
+        served.state.switchboard.refresh()
         found = served.ask(
             "POST",
             "/rules",
@@ -175,16 +175,15 @@ class TestAShelf:
     def test_lays_rules_over_a_catalogue_once_and_again_when_one_expires(
         self, morning: World
     ) -> None:
-        shelf = Shelf(morning.stores.editions, morning.stores.datasets, 8, 1e9)
-        soon = datetime.now(UTC) + timedelta(seconds=0.3)
+        soon = datetime.now(UTC) + timedelta(seconds=0.5)
         made = Rule(0, Action.MIN_PRICE, None, None, 30.0, "a test", "cli", NOW, soon)
         morning.stores.ledger.add_rule(ACME, made, at=NOW)
-        tenant = morning.tenant(ACME)
+        shelf = beside(morning, seconds=NEVER)
 
-        def laid() -> Any:
-            found = shelf.current(tenant)
+        def laid() -> Ruling:
+            found = shelf.current()
             assert found is not None
-            return found[2]
+            return found.shown.ruling
 
         first = laid()
         assert first.hidden

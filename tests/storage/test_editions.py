@@ -10,6 +10,7 @@ import pytest
 
 from schema.errors import Problem
 from schema.names import Bought
+from schema.records import entries
 from storage.durable import Disk
 from storage.editions import LISTS, PRODUCTS, SEGMENTS, Current, Editions
 from tests.storage.made import AT, NIGHT, ONE, OTHER, lists, older_edition, publish, seal
@@ -32,11 +33,11 @@ class TestSeal:
         edition = editions.open(ONE, number, sha)
         assert (edition.number, edition.model, edition.night) == (1, 3, NIGHT)
         assert edition.horizon_days == 7
-        assert edition.products == lists().products
+        assert tuple(edition.products) == lists().products
         assert edition.segments == lists().segments
         assert edition.product_ids == {"P-0", "P-1", "P-2", "P-3"}
-        assert [entry.product for entry in edition.popular] == [0, 1, 2]
-        assert [entry.product for entry in edition.lists.of("C-2") or []] == [1, 2, 3]
+        assert [entry.product for entry in entries(edition.popular)] == [0, 1, 2]
+        assert [entry.product for entry in entries(edition.lists.of("C-2") or b"")] == [1, 2, 3]
         edition.lists.close()
 
     def test_keeps_what_products_cost_and_what_lookups_show_of_products_bought_before(
@@ -58,7 +59,7 @@ class TestSeal:
         edition = editions.open(ONE, number, sha)
 
         assert (edition.bought, edition.segments) == (Bought.INCLUDE, ())
-        assert [entry.product for entry in edition.lists.of("C-2") or []] == [1, 2, 3]
+        assert [entry.product for entry in entries(edition.lists.of("C-2") or b"")] == [1, 2, 3]
         edition.lists.close()
 
     def test_is_not_served_yet(self, editions: Editions) -> None:
@@ -215,7 +216,7 @@ class TestOpen:
         number, sha = seal(editions)
         edition = editions.open(ONE, number, sha)
         editions.discard(ONE, number)
-        assert [entry.product for entry in edition.lists.of("C-1") or []] == [0, 1, 2]
+        assert [entry.product for entry in entries(edition.lists.of("C-1") or b"")] == [0, 1, 2]
         edition.lists.close()
 
 

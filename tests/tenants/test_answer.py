@@ -1,23 +1,35 @@
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import astuple, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.errors import Refused
 from schema.names import Bought, Mode, Reason, Status
-from schema.records import Entry, Product
+from schema.records import PACKED, Catalogue, Entry, Product, entries
 from schema.rules import NO_RULING, Ruling
-from tenants.answer import MOST, Ask, Shown, answer, ask
+from tenants.answer import MOST, Ask, Shown, answer, ask, nothing, stale_from, unsold
+from tenants.rules import ordered
 
-SHOWN = Shown(edition=31, model=12, published_at=datetime(2026, 4, 1, 0, 14, 9, tzinfo=UTC))
 WHY = tuple(Reason)
 PRODUCTS = tuple(
     Product(f"P-{n}", f"product {n}", "tools", 1.5 * n, Status.SELLABLE.value) for n in range(60)
 )
+PUBLISHED = datetime(2026, 4, 1, 0, 14, 9, tzinfo=UTC)
+SHOWN = Shown(edition=31, model=12, published_at=PUBLISHED, products=PRODUCTS)
+
+
+def catalogue(products: Sequence[Product]) -> Catalogue:
+    return Catalogue(astuple(product) for product in products)
+
+
+def packed(places: Sequence[Entry]) -> bytes:
+    return b"".join(PACKED.pack(*place) for place in places)
 
 
 def place(product: int, **fields: Any) -> Entry:
@@ -37,14 +49,27 @@ def answered(
     asked: Ask | None = None,
     *,
     mode: Mode = Mode.ON,
-    shown: Shown | None = SHOWN,
+    shown: Shown = SHOWN,
     popular: Sequence[Entry] = (),
     products: Sequence[Product] = PRODUCTS,
     ruling: Ruling = NO_RULING,
+    stale: bool = False,
 ) -> dict[str, Any]:
-    return answer(
-        "acme", "C-1", mode, shown, personal, popular, products, asked or Ask(), ruling
-    )  # fmt: skip
+    """The answer, read back from its JSON; what can be sold is as the products say."""
+    known = catalogue(products)
+    shown = replace(
+        shown,
+        products=known,
+        popular=packed(popular),
+        unsold=unsold(known, None),
+        ruling=ruling,
+        _words={},
+    )
+    own = None if personal is None else packed(personal)
+    body: dict[str, Any] = orjson.loads(
+        answer("acme", "C-1", mode, shown, own, asked or Ask(), stale=stale)
+    )
+    return body
 
 
 def shown_ids(body: dict[str, Any]) -> list[str]:
@@ -95,6 +120,7 @@ class TestAnAnswer:
             "edition": 31,
             "model": 12,
             "published_at": "2026-04-01T00:14:09Z",
+            "stale": False,
         }
 
     def test_shows_a_product_as_its_edition_has_it(self) -> None:
@@ -228,6 +254,110 @@ class TestAProductThatCannotBeSold:
         assert len(shown_ids(body)) == 10
 
 
+class TestTheCatalogueOfNow:
+    """It wins over what the edition's night knew."""
+
+    KNOWN = catalogue(
+        (
+            Product("P-0", None, None, None, Status.SELLABLE.value),
+            Product("P-1", None, None, None, Status.OUT_OF_STOCK.value),
+            Product("P-2", None, None, None, Status.DISCONTINUED.value),
+        )
+    )
+
+    @pytest.mark.parametrize(
+        ("sellable", "hidden"),
+        [
+            (None, {1, 2}),
+            (frozenset({"P-0", "P-1", "P-2"}), set()),
+            (frozenset({"P-1", "new"}), {0, 2}),
+            (frozenset(), {0, 1, 2}),
+        ],
+    )
+    def test_says_what_can_be_sold_and_the_night_does_where_there_is_none(
+        self, sellable: frozenset[str] | None, hidden: set[int]
+    ) -> None:
+        assert unsold(self.KNOWN, sellable) == hidden
+
+    def test_of_an_edition_without_products_hides_nothing(self) -> None:
+        assert unsold(catalogue(()), frozenset({"P-0"})) == unsold(catalogue(()), None) == set()
+
+
+class TestACategory:
+    MIXED_UP = tuple(
+        replace(product, category=("even", "odd", None)[n % 3])
+        for n, product in enumerate(PRODUCTS)
+    )
+
+    def test_that_was_asked_for_is_all_there_is_in_the_same_order(self) -> None:
+        whole = answered(asked=Ask(MOST), products=self.MIXED_UP)["recommendations"]
+        part = answered(asked=Ask(MOST, category="odd"), products=self.MIXED_UP)["recommendations"]
+
+        assert [line["product_id"] for line in part] == [
+            line["product_id"] for line in whole if line["category"] == "odd"
+        ]
+        assert [line["rank"] for line in part] == list(range(1, len(part) + 1))
+
+    def test_leaves_the_list_full_as_long_as_there_are_products(self) -> None:
+        assert (
+            len(shown_ids(answered(asked=Ask(10, category="even"), products=self.MIXED_UP))) == 10
+        )
+
+    def test_holds_for_strangers_and_beside_what_was_bought_before(self) -> None:
+        asked = Ask(MOST, Bought.EXCLUDE, "even")
+
+        lines = answered(None, asked, popular=MIXED, products=self.MIXED_UP)["recommendations"]
+
+        assert lines
+        assert {(line["category"], line["bought_before"]) for line in lines} == {("even", False)}
+
+    def test_shows_nothing_that_is_hidden(self) -> None:
+        asked = Ask(MOST, category="even")
+        first, *rest = shown_ids(answered(asked=asked, products=self.MIXED_UP))
+        rules = Ruling(hidden=frozenset({int(first.removeprefix("P-"))}))
+
+        assert shown_ids(answered(asked=asked, products=self.MIXED_UP, ruling=rules)) == rest
+
+    def test_may_be_empty_for_this_customer(self) -> None:
+        only = [place(n) for n in range(0, 30, 3)]
+
+        assert shown_ids(answered(only, Ask(10, category="odd"), products=self.MIXED_UP)) == []
+
+    @pytest.mark.parametrize(
+        "word", ["", "Even", "even ", "tools", "null", "None", "%", "x" * 9999, '"', "\x00", "偶"]
+    )
+    def test_that_no_product_has_is_refused(self, word: str) -> None:
+        with pytest.raises(Refused, match="there is no category") as told:
+            answered(asked=Ask(10, category=word), products=self.MIXED_UP)
+
+        assert told.value.code == "CATEGORY"
+        assert len(told.value.what) < 400
+
+
+class TestAnEditionsAge:
+    NIGHT = date(2026, 3, 27)  # Europe changes its clocks on the 29th
+    ZURICH = ZoneInfo("Europe/Zurich")
+
+    def test_counts_from_its_nights_beginning_where_the_tenant_is(self) -> None:
+        assert stale_from(self.NIGHT, 1, self.ZURICH) == datetime(2026, 3, 27, 23, tzinfo=UTC)
+        assert stale_from(self.NIGHT, 3, self.ZURICH) == datetime(2026, 3, 29, 22, tzinfo=UTC)
+        assert stale_from(self.NIGHT, 0.5, ZoneInfo("UTC")) == datetime(2026, 3, 27, 12, tzinfo=UTC)
+
+    def test_makes_it_stale_from_the_limit_on(self) -> None:
+        limit = stale_from(self.NIGHT, 3, self.ZURICH)
+        shown = replace(SHOWN, stale_from=limit)
+
+        assert not shown.stale(limit.astimezone(UTC) - timedelta(microseconds=1))
+        assert shown.stale(limit.astimezone(UTC))
+
+    def test_does_not_matter_where_there_is_no_limit(self) -> None:
+        assert not SHOWN.stale(datetime.max.replace(tzinfo=UTC))
+
+    @pytest.mark.parametrize("mode", [Mode.ON, Mode.FREEZE])
+    def test_is_told_and_changes_nothing_else(self, mode: Mode) -> None:
+        assert answered(mode=mode, stale=True) == {**answered(mode=mode), "stale": True}
+
+
 class TestAStranger:
     def test_gets_the_popular_list_marked_so(self) -> None:
         body = answered(None, popular=FRESH)
@@ -247,7 +377,7 @@ class TestAStranger:
 
 class TestATenantThatIsOff:
     def test_shows_nothing_and_names_no_edition(self) -> None:
-        body = answered(MIXED, mode=Mode.OFF, shown=None, popular=FRESH)
+        body = orjson.loads(nothing("acme", "C-1"))
 
         assert body == {
             "tenant": "acme",
@@ -258,6 +388,7 @@ class TestATenantThatIsOff:
             "edition": None,
             "model": None,
             "published_at": None,
+            "stale": None,
             "recommendations": [],
         }
 
@@ -332,3 +463,176 @@ class TestAReason:
             "because": [],
             "text": "Popular with other customers now",
         }
+
+
+def span(days: int) -> str:
+    """A time as a person says it, put together the slow way."""
+    number, unit = (
+        (days, "day")
+        if days < 14
+        else (round(days / 7), "week")
+        if days < 60
+        else (round(days / 30.4), "month")
+    )
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def spoken(entry: Entry, shown: Shown) -> dict[str, Any]:
+    """A reason, put together the slow way."""
+    kind, product = WHY[entry.reason], shown.products[entry.product]
+    if kind is Reason.REORDER:
+        text = f"Bought {'once' if entry.times == 1 else f'{entry.times} times'}"
+        if entry.times > 2 and entry.every_days:
+            text += f", usually every {span(entry.every_days)}"
+        text += ", last " + ("yesterday" if entry.days_ago == 1 else f"{span(entry.days_ago)} ago")
+        return {"kind": kind.value, "because": [product.product_id], "text": text}
+    if kind is Reason.SIMILAR:
+        seed = shown.products[entry.because]
+        text = f"Goes with {seed.name or seed.product_id}, bought before"
+        return {"kind": kind.value, "because": [seed.product_id], "text": text}
+    if kind is Reason.SEGMENT:
+        text = f"Popular with customers in {shown.segments[entry.because]}"
+        return {"kind": kind.value, "because": [], "text": text}
+    return {"kind": kind.value, "because": [], "text": "Popular with other customers now"}
+
+
+def plainly(
+    tenant: str,
+    customer: str,
+    mode: Mode,
+    shown: Shown,
+    personal: bytes | None,
+    asked: Ask,
+    *,
+    stale: bool,
+) -> dict[str, Any]:
+    """What ``answer`` promises, as anybody would write it who has time."""
+    bought = asked.bought or shown.bought
+    left = [
+        entry
+        for entry in entries(shown.popular if personal is None else personal)
+        if entry.product not in shown.unsold
+        and (bought is Bought.INCLUDE or (entry.times > 0) == (bought is Bought.ONLY))
+        and asked.category in (None, shown.products[entry.product].category)
+    ]
+    return {
+        "tenant": tenant,
+        "customer": customer,
+        "mode": mode.value,
+        "bought": bought.value,
+        "source": "popular" if personal is None else "personal",
+        "edition": shown.edition,
+        "model": shown.model,
+        "published_at": shown.published_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "stale": stale,
+        "recommendations": [
+            {
+                "rank": rank,
+                "product_id": shown.products[entry.product].product_id,
+                "name": shown.products[entry.product].name,
+                "category": shown.products[entry.product].category,
+                "price": shown.products[entry.product].price,
+                "probability": round(entry.probability, 5),
+                "bought_before": entry.times > 0,
+                "reason": spoken(entry, shown),
+            }
+            for rank, entry in enumerate(ordered(left, shown.ruling)[: asked.limit], start=1)
+        ],
+    }
+
+
+WORDS = st.text(max_size=12) | st.sampled_from(
+    (
+        '"',
+        "\\",
+        "\\u0000",
+        "\x00\x1f\x7f",
+        "</script>",
+        "\u2028\ufeff",
+        "🦆\U0010ffff",
+        "{0}%s",
+        "null",
+    )
+)
+"""Whatever a tenant may call things; no lone surrogates, which neither UTF-8 nor a file can hold."""
+CATALOGUES = st.lists(
+    st.builds(
+        Product,
+        product_id=WORDS,
+        name=st.none() | WORDS,
+        category=st.none() | WORDS,
+        price=st.none() | st.floats(0, 1e12),
+        status=st.sampled_from([status.value for status in Status]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+SEGMENTS = st.lists(WORDS, min_size=1, max_size=3)
+
+
+@st.composite
+def lists(draw: st.DrawFn, products: int, segments: int) -> bytes:
+    """A packed list: every product at most once, whatever else it says."""
+    places = []
+    for product in draw(st.permutations(range(products)))[: draw(st.integers(0, products))]:
+        kind = draw(st.sampled_from(WHY))
+        because = draw(st.integers(0, (segments if kind is Reason.SEGMENT else products) - 1))
+        chance = draw(st.floats(0, 1, width=32))
+        times, ago, every = (draw(st.integers(0, 2**16 - 1)) for _ in range(3))
+        places.append(Entry(product, because, chance, times, ago, every, WHY.index(kind)))
+    return packed(places)
+
+
+@st.composite
+def rulings(draw: st.DrawFn, products: int) -> Ruling:
+    some = st.frozensets(st.integers(0, products - 1))
+    pins = st.lists(st.tuples(some, st.integers(1, 3)), max_size=2).map(tuple)
+    odds = st.dictionaries(st.integers(0, products - 1), st.floats(0.001, 1000))
+    return draw(st.just(NO_RULING) | st.builds(Ruling, hidden=some, pins=pins, odds=odds))
+
+
+class TestTheTextOfAnAnswer:
+    @given(data=st.data(), products=CATALOGUES, segments=SEGMENTS)
+    def test_is_json_that_says_what_it_should_whatever_things_are_called(
+        self, data: st.DataObject, products: list[Product], segments: list[str]
+    ) -> None:
+        known = catalogue(products)
+        some = lists(len(products), len(segments))
+        shown = Shown(
+            data.draw(st.integers(0, 2**31)),
+            data.draw(st.integers(0, 2**31)),
+            data.draw(st.datetimes(datetime(1970, 1, 1))),
+            known,
+            data.draw(some),
+            segments,
+            data.draw(st.sampled_from(Bought)),
+            unsold=unsold(known, data.draw(st.none() | st.frozensets(st.sampled_from(known.ids)))),
+            ruling=data.draw(rulings(len(products))),
+        )
+        categories = sorted(shown.categories)
+        for _ in range(2):  # the second is made from words that the first has left
+            asked = Ask(
+                data.draw(st.integers(1, MOST)),
+                data.draw(st.none() | st.sampled_from(Bought)),
+                data.draw(st.sampled_from([None, *categories])),
+            )
+            own = data.draw(st.none() | some)
+            whose, mode = (data.draw(WORDS), data.draw(WORDS)), data.draw(st.sampled_from(Mode))
+            stale = data.draw(st.booleans())
+
+            body = answer(*whose, mode, shown, own, asked, stale=stale)
+
+            assert orjson.loads(body) == plainly(*whose, mode, shown, own, asked, stale=stale)
+
+    @given(tenant=WORDS, customer=WORDS)
+    def test_of_a_tenant_that_is_off_is_json_as_well(self, tenant: str, customer: str) -> None:
+        body = orjson.loads(nothing(tenant, customer))
+
+        assert (body["tenant"], body["customer"]) == (tenant, customer)
+
+    @pytest.mark.parametrize("body", [rb'["\ud800"]', b'["\xed\xa0\x80"]'])
+    def test_needs_no_care_for_lone_surrogates_because_no_edition_can_hold_one(
+        self, body: bytes
+    ) -> None:
+        with pytest.raises(orjson.JSONDecodeError):
+            orjson.loads(body)
