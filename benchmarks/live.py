@@ -48,6 +48,7 @@ from tenants.answer import Ask, Shown, answer
 from tenants.heard import Index, heard, in_words
 
 DAYS = 360
+_GROUPS = 50
 SETTINGS = TenantSettings()
 
 
@@ -96,10 +97,10 @@ def of_the_demo(place: Path, name: str) -> History:
 def made_up(customers: int, products: int, purchases: int) -> History:
     """Customers that keep to a few of fifty categories; some products are much more popular."""
     rng = np.random.default_rng(0)
-    category = rng.integers(0, 50, products)
-    by_category = [np.flatnonzero(category == n) for n in range(50)]
+    category = rng.permutation(products) % _GROUPS
+    by_category = [np.flatnonzero(category == n) for n in range(_GROUPS)]
     customer = np.sort((rng.pareto(1.2, purchases) * customers / 8).astype(int) % customers)
-    liked = rng.integers(0, 50, (customers, 4))[customer, rng.integers(0, 4, purchases)]
+    liked = rng.integers(0, _GROUPS, (customers, 4))[customer, rng.integers(0, 4, purchases)]
     place = rng.power(0.4, purchases)
     product = np.array(
         [
@@ -119,7 +120,7 @@ def made_up(customers: int, products: int, purchases: int) -> History:
         day=rows[:, 2],
         bought=np.ones(len(rows), bool),
         weight=np.ones(len(rows), np.float32),
-        categories=Ids(f"category {n}" for n in range(50)),
+        categories=Ids(f"category {n}" for n in range(_GROUPS)),
         category=category.astype(np.int32),
         segments=Ids(f"segment {n}" for n in range(6)),
         segment=rng.integers(-1, 6, customers).astype(np.int32),

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def about(*products: int, rejected: tuple[int, ...] = ()) -> Said:
 def having_shown(told: History, customer: int, interest: Mapping[int, float]) -> History:
     """The same history with one more event for each product, on the last day before tonight."""
     more = len(interest)
-    columns = {
+    columns: dict[str, Any] = {
         "customer": np.append(told.customer, np.full(more, customer, np.int32)),
         "product": np.append(told.product, np.array(list(interest), np.int32)),
         "day": np.append(told.day, np.full(more, TONIGHT - 1, np.int32)),
@@ -143,7 +144,7 @@ def by_brute_force(seed: int, customer: int, interest: Mapping[int, float]) -> _
         published.factors,
         SETTINGS.als,
     )
-    return probabilities(scene, model(seed).blend, np.array([customer]))[0]
+    return np.asarray(probabilities(scene, model(seed).blend, np.array([customer]))[0])
 
 
 def agree(found: Ranked, p: _Floats, sellable: NDArray[np.bool_]) -> None:

@@ -70,7 +70,7 @@ class TestNothingSaid:
 
         assert asked.startswith(looked[:-1])
         body = orjson.loads(asked)
-        nothing = {"products": [], "categories": []}
+        nothing: dict[str, list[str]] = {"products": [], "categories": []}
         assert body.pop("understood") == {
             "interested": nothing,
             "rejected": nothing,
@@ -374,10 +374,11 @@ class TestTheDesk:
             sha = rows[number]["manifest_sha256"]
             editions.point(uid, replace(now, edition=number, manifest_sha256=sha))
 
-        def asked() -> dict[str, Any]:
-            return recs(served, asking(odd()))
-
         with serving(morning, night.keys) as served:
+
+            def asked() -> dict[str, Any]:
+                return recs(served, asking(odd()))
+
             expected = {}
             for number in (1, 2):
                 activate(number)
