@@ -55,6 +55,7 @@ class Serving(_Part):
     workers: int = Field(1, ge=1)
     refresh_seconds: float = Field(0.5, gt=0, le=60)
     open_tenants: int = Field(512, ge=1)
+    spool_bytes: int = Field(256 * 2**20, ge=0)
 
 
 class Config(BaseSettings):

@@ -16,6 +16,7 @@ from schema.errors import FactoryError, NotThere, Problem, Refused
 from serving import admin, feedback, health, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Denied, Switchboard
+from serving.delivery import Delivery
 from serving.shelf import Shelf
 from storage.stores import open_stores
 
@@ -40,8 +41,11 @@ def create_app(config: Config | None = None) -> FastAPI:
         app.state.shelf = shelf = Shelf(
             stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
         )
+        delivery = Delivery(stores.feedback, serving.refresh_seconds)
         board.start()
+        delivery.start()
         yield
+        delivery.stop()
         board.stop()
         shelf.close()
         stores.engine.dispose()
@@ -114,7 +118,8 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
     else:
         status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _answer(status, error.code, error.what, error.next_step)
+    again = {"Retry-After": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return _answer(status, error.code, error.what, error.next_step, again)
 
 
 async def _factory_error(request: Request, error: Exception) -> JSONResponse:

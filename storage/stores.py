@@ -18,6 +18,7 @@ from storage.imports import Imports
 from storage.ledger import Ledger
 from storage.models import Models
 from storage.nights import Nights
+from storage.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         engine=engine,
         ledger=Ledger(engine),
         nights=Nights(engine),
-        feedback=Feedback(engine),
+        feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
         imports=Imports(engine),
         datasets=Datasets(root, disk),
         models=Models(root, disk),

@@ -364,14 +364,13 @@ def bought(customer: str, product: str, event_id: str, at: datetime) -> dict[str
         "quantity": 1.0,
         "value": None,
         "occurred_at": at,
-        "received_at": at,
     }
 
 
 class TestFeedback:
     def told(self, world: World, customer: str, product: str, event_id: str, at: datetime) -> None:
         event = bought(customer, product, event_id, at)
-        assert world.stores.feedback.record(ACME, [event]) == ["stored"]
+        assert world.stores.feedback.record(ACME, [event], lambda: at) == ["stored"]
 
     def test_a_purchase_joins_the_next_nights_history(self, world: World) -> None:
         world.night(ACME)
@@ -406,7 +405,7 @@ class TestFeedback:
     def test_of_another_tenant_is_not_ours(self, world: World, tmp_path: Path) -> None:
         at = datetime(2026, 3, 31, tzinfo=UTC)
         row = bought("C-0000", "beta-P-01", "e-1", at)
-        world.stores.feedback.record(BETA, [row])
+        world.stores.feedback.record(BETA, [row], lambda: at)
         twin = two_tenants(tmp_path / "twin")
         world.night(ACME)
         twin.night(ACME)

@@ -54,6 +54,7 @@ class TestAnEvent:
             "stored": 1,
             "repeated": 0,
             "refused": 0,
+            "spooled": 0,
             "results": [{"event_id": "call-1", "result": "stored", "code": None, "detail": None}],
         }
         assert [row["kind"] for row in stored(served)] == [kind.value]

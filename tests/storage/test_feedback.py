@@ -24,7 +24,6 @@ def event(event_id: str = "e-1", **other: Any) -> dict[str, Any]:
         "quantity": 1.0,
         "value": None,
         "occurred_at": NOW,
-        "received_at": NOW,
         **other,
     }
 
