@@ -60,17 +60,18 @@ def connect(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin on its own
-    for pragma in (
-        "journal_mode=DELETE",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"pragma {pragma}")
+    connection.execute("pragma foreign_keys=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
-    connection.exec_driver_sql(f"pragma busy_timeout={options.get('wait', WAIT) * 1000:.0f}")
+    connection.exec_driver_sql(
+        f"pragma busy_timeout={options.get('wait', WAIT) * 1000:.0f}"
+    ).close()
+    if not connection.info.get("prepared"):  # not when it connects: these two wait for a lock
+        for pragma in ("journal_mode=DELETE", "synchronous=FULL"):
+            connection.exec_driver_sql(f"pragma {pragma}").close()
+        connection.info["prepared"] = True
     connection.exec_driver_sql("BEGIN" if options.get("reading", False) else "BEGIN IMMEDIATE")
 
 
@@ -102,6 +103,7 @@ def briefly(engine: Engine, seconds: float) -> Iterator[Connection]:
     except (exc.DatabaseError, exc.InterfaceError, exc.TimeoutError) as error:
         if isinstance(error, _WRONG):
             raise
+        engine.dispose()  # open connections may lead to a file or a server that is gone for good
         raise LedgerAway(
             f"the ledger cannot be used ({getattr(error, 'orig', None) or type(error).__name__})",
             "look at the database; nothing is lost",
