@@ -49,7 +49,9 @@ def connect(url: str) -> Engine:
     before 3.51.3 can corrupt the log when two processes write and checkpoint at once.
     """
     postgresql = make_url(url).get_backend_name() == "postgresql"
-    engine = create_engine(url, connect_args={"connect_timeout": 2} if postgresql else {})
+    # seconds, and milliseconds: a server that is gone without a word is given up
+    limits = {"connect_timeout": 2, "tcp_user_timeout": 5000} if postgresql else {}
+    engine = create_engine(url, connect_args=limits)
     if postgresql:
         event.listen(engine, "begin", _begin_postgresql)
     if engine.dialect.name == "sqlite":
@@ -104,8 +106,9 @@ def briefly(engine: Engine, seconds: float) -> Iterator[Connection]:
         if isinstance(error, _WRONG):
             raise
         engine.dispose()  # open connections may lead to a file or a server that is gone for good
+        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
         raise LedgerAway(
-            f"the ledger cannot be used ({getattr(error, 'orig', None) or type(error).__name__})",
+            f"the ledger cannot be used ({reason})",
             "look at the database; nothing is lost",
             code="LEDGER_AWAY",
         ) from error

@@ -860,7 +860,12 @@ class TestDoctor:
     def test_names_feedback_that_waits_for_the_ledger_until_a_night_delivers_it(
         self, cli: Cli, world: World
     ) -> None:
-        row = {"event_id": "e", "digest": "d", "kind": "shown", "customer_id": "C-1"}
+        row: dict[str, Any] = {
+            "event_id": "e",
+            "digest": "d",
+            "kind": "shown",
+            "customer_id": "C-1",
+        }
         row |= {"product_id": "P-1", "edition": 1, "rank": 1, "quantity": None, "value": None}
         event = {**row, "occurred_at": datetime.now(UTC)}
         spool = world.stores.feedback.spool
@@ -885,7 +890,7 @@ class TestDoctor:
 
 class TestOutcomes:
     def tell(self, world: World, tenant: TenantId, kind: str, **more: Any) -> None:
-        row = {"event_id": kind, "digest": kind, "kind": kind, "customer_id": "C-1"}
+        row: dict[str, Any] = {"event_id": kind, "digest": kind, "kind": kind, "customer_id": "C-1"}
         row |= {"product_id": "P-1", "edition": 1, "rank": 1, "quantity": 1.0, "value": None}
         row |= {"occurred_at": datetime.now(UTC), **more}
         world.stores.feedback.record(tenant, [row])
