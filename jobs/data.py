@@ -1,10 +1,12 @@
 """What a night works on: accepted tables, and the feedback that joins them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -49,15 +51,26 @@ class Data:
         ]
 
 
-def read_data(stores: Stores, tenant: Tenant, night: date) -> Data:
+MOST_A_DAY = 100
+"""Lines of feedback that count for one customer and local day: longer lists nobody was shown, and
+whoever sends more must not steer what others see."""
+
+
+def read_data(
+    stores: Stores, tenant: Tenant, night: date, feedback_until: datetime | None = None
+) -> Data:
     """Read what a night of this date may know; one version of the data, whatever is imported now.
+
+    Args:
+        feedback_until: leave out feedback that reached the ledger later (None: take all).
 
     Raises:
         Problem: nothing was ever imported (``DATA_MISSING``).
     """
     dataset = stores.datasets.required(tenant.uid)
-    before = midnight(night, zone(tenant.timezone))
-    told = stores.feedback.events(tenant.tenant, before, list(TOLD))
+    local = zone(tenant.timezone)
+    before = midnight(night, local)
+    told = capped(stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until), local)
     ids = hashlib.sha256("\n".join(event["event_id"] for event in told).encode()).hexdigest()[:8]
     tables = {
         name: stores.datasets.read(tenant.uid, name, dataset)
@@ -69,6 +82,22 @@ def read_data(stores: Stores, tenant: Tenant, night: date) -> Data:
         interactions=with_feedback(tables["interactions"], told),
         fingerprint=f"{dataset.fingerprint}+{ids}" if told else dataset.fingerprint,
     )
+
+
+def capped(told: Sequence[dict[str, Any]], local: ZoneInfo) -> list[dict[str, Any]]:
+    """The first MOST_A_DAY lines of every customer and local day; the others do not count.
+
+    Args:
+        told: in the order of their time.
+    """
+    seen: Counter[tuple[str, date]] = Counter()
+    kept = []
+    for event in told:
+        day = event["customer_id"], event["occurred_at"].astimezone(local).date()
+        seen[day] += 1
+        if seen[day] <= MOST_A_DAY:
+            kept.append(event)
+    return kept
 
 
 def with_feedback(interactions: pa.Table, told: Sequence[dict[str, Any]]) -> pa.Table:

@@ -1,15 +1,19 @@
 """The whole night: who is due, in which order, on which executor."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
 from jobs.executors import Executor, InProcess, Processes, Result, Task
 from schema.config import Config
+from schema.errors import Problem
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport, Tenant
 from storage.stores import Stores
 from tenants.lifecycle import business_date
 from tenants.order import zone
+
+log = logging.getLogger("recfactory.fleet")
 
 
 def executor(stores: Stores, config: Config, tasks: Sequence[Task]) -> Executor:
@@ -69,8 +73,17 @@ def run_fleet(
         done(result)
 
     if tasks:
+        _deliver(stores)
         executor(stores, config, tasks).run(tasks, keep)
     return sorted(results, key=tenant_of)
+
+
+def _deliver(stores: Stores) -> None:
+    """Feedback that a server left in its spool belongs to tonight's data; the night runs anyway."""
+    try:
+        stores.feedback.deliver()
+    except (Problem, OSError) as error:
+        log.warning("spooled feedback waits for another night: %s", error)
 
 
 def exit_status(results: Sequence[Result]) -> int:

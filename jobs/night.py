@@ -95,15 +95,15 @@ def run_night(
             )
 
     try:
-        report = conclude(_work(stores, tenant, config.template, night, clock()))
+        report = conclude(_work(stores, tenant, config.template, lease, clock()))
     except FactoryError as error:
         if error.problem.code == "FENCED":
             raise
-        report = conclude(_failed(str(error), error.problem.code))
+        report = conclude(_failed(lease, str(error), error.problem.code))
     except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
         log.exception("%s: night of %s failed", name, night)
         what = f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
-        report = conclude(_failed(what, "DEFECT"))
+        report = conclude(_failed(lease, what, "DEFECT"))
     if report.published:
         try:
             prune(stores, config, tenant, night, clock())
@@ -112,24 +112,26 @@ def run_night(
     return report
 
 
-def _failed(because: str, code: str) -> Conclusion:
-    return Conclusion(Outcome.FAILED, because, {"code": code})
+def _failed(lease: Lease, because: str, code: str) -> Conclusion:
+    until = lease.feedback_until.isoformat()
+    return Conclusion(Outcome.FAILED, because, {"code": code, "feedback_until": until})
 
 
 def _work(
-    stores: Stores, tenant: Tenant, template: TenantSettings, night: date, now: datetime
+    stores: Stores, tenant: Tenant, template: TenantSettings, lease: Lease, now: datetime
 ) -> Conclusion:
+    night = lease.night
     with during(Stage.VALIDATE, tenant.tenant):
         chosen = next(iter(stores.nights.choices(tenant.tenant)), None)
         settings = settings_of(template, tenant.changes, chosen.changes if chosen else {})
     frozen_early = tenant.model is None and not trains(tenant.mode)
     if frozen_early or not publishes(tenant.mode, settings):
-        return _idle(stores, tenant, settings, night)
+        return _idle(stores, tenant, settings, lease)
     watch = _Watch(tenant.tenant)
     stores.editions.sweep(tenant.uid)
     stores.models.sweep(tenant.uid)
     with watch.during(Stage.VALIDATE):
-        data = read_data(stores, tenant, night)
+        data = read_data(stores, tenant, night, lease.feedback_until)
         history = _history(data, tenant, settings, night)
         incumbent = _incumbent(stores, tenant)
         kept_days = incumbent[1].horizon_days if incumbent else None
@@ -174,6 +176,7 @@ def _work(
             "products": len(data.products),
             "interactions": len(data.interactions),
             "data_fingerprint": data.fingerprint,
+            "feedback_until": lease.feedback_until.isoformat(),
             "lists": len(lists.customers),
             "windows": _spelled(windows),
             "bought_before": bought.figures(),
@@ -358,15 +361,16 @@ def _incumbent(stores: Stores, tenant: Tenant) -> tuple[int, Model] | None:
         return None
 
 
-def _idle(stores: Stores, tenant: Tenant, settings: TenantSettings, night: date) -> Conclusion:
+def _idle(stores: Stores, tenant: Tenant, settings: TenantSettings, lease: Lease) -> Conclusion:
     """Nothing is made; what a frozen tenant serves is still held against what happened."""
     if tenant.mode is Mode.OFF:
         return Conclusion(Outcome.OFF, "turned off: nothing was computed", {})
 
     def history() -> History:
-        return _history(read_data(stores, tenant, night), tenant, settings, night)
+        data = read_data(stores, tenant, lease.night, lease.feedback_until)
+        return _history(data, tenant, settings, lease.night)
 
-    point, realised = look_back(stores, tenant, settings, night, history)
+    point, realised = look_back(stores, tenant, settings, lease.night, history)
     because = "frozen: model and edition stay exactly as they are"
     figures = {} if realised is None else {"realised": realised}
     return Conclusion(Outcome.FROZEN, because, figures, realised=point)

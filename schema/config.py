@@ -61,6 +61,7 @@ class Serving(_Part):
     refresh_seconds: float = Field(0.5, gt=0, le=60)
     open_tenants: int = Field(512, ge=1)
     stale_days: float = Field(3, gt=0)
+    spool_bytes: int = Field(256 * 2**20, ge=0)
 
 
 class Oidc(_Part):

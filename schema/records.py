@@ -3,7 +3,7 @@
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -496,6 +496,9 @@ class Lease:
     tenant: TenantId
     night: date
     fence: int
+    feedback_until: datetime
+    """Feedback that reached the ledger later waits for the next night, also when this one is
+    repeated: it may well have occurred before (a spool delivers late)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,6 +560,43 @@ class Realised:
             "predicted": self.predicted,
             "flagged": self.flagged,
             "because": self.because,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DayOutcomes:
+    """What became of one edition's recommendations on one local day, as the screens told it.
+
+    Attributes:
+        day: of ``occurred_at``, in the tenant's time zone.
+        edition: the one the events name; None for those that name none.
+        bought: purchases from recommendations: events "purchased" that name the edition the
+            product was shown from. A purchase that names none was sold without our help, and is
+            not counted here.
+        revenue: the sum of their ``value``, in the tenant's currency; a purchase told without one
+            adds nothing to it and is counted in ``without_value``.
+    """
+
+    day: date
+    edition: int | None
+    shown: int = 0
+    clicked: int = 0
+    accepted: int = 0
+    dismissed: int = 0
+    bought: int = 0
+    revenue: float = 0.0
+    without_value: int = 0
+
+    @property
+    def acceptance_rate(self) -> float | None:
+        """Accepted per shown; None where nothing was told as shown."""
+        return self.accepted / self.shown if self.shown else None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "day": self.day.isoformat(),
+            "acceptance_rate": self.acceptance_rate,
         }
 
 

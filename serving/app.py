@@ -12,6 +12,7 @@ from schema.config import Config, read_config
 from serving import admin, feedback, fleet, health, keys, live, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
+from serving.delivery import Delivery
 from serving.guard import require_policy
 from serving.lastused import LastUsed
 from serving.lookup import Lookup, LookupsFirst
@@ -54,11 +55,14 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.lookup = Lookup(board, shelf)
         app.state.desk = live.Desk()
         used = LastUsed(board.used, stores.ledger)
+        delivery = Delivery(stores.feedback, serving.refresh_seconds)
         board.start()
         used.start()
+        delivery.start()
         yield
         if issuer:
             issuer.stop()
+        delivery.stop()
         used.stop()
         board.stop()
         await shelf.close()

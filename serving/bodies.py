@@ -190,6 +190,24 @@ class QualityLine(BaseModel):
     because: str
 
 
+class OutcomeLine(BaseModel):
+    """What became of one edition's recommendations on one day, as the screens told it."""
+
+    tenant: str
+    day: date = Field(description="in the tenant's time zone")
+    edition: int | None = Field(description="null: the events named none")
+    shown: int
+    clicked: int
+    accepted: int
+    dismissed: int
+    bought: int = Field(description="purchases whose event names the edition it was shown from")
+    revenue: float = Field(description="sum of their value, in the tenant's currency")
+    without_value: int = Field(description="of those bought: told without a value, not in revenue")
+    acceptance_rate: float | None = Field(
+        description="accepted per shown; null where nothing was told as shown"
+    )
+
+
 class EditionLine(BaseModel):
     """One edition; ``current`` is the one served."""
 
@@ -279,6 +297,10 @@ class FeedbackReceipt(BaseModel):
     stored: int
     repeated: int
     refused: int
+    spooled: int = Field(
+        description="of the stored ones: kept on the server's disk, as the ledger is away; they "
+        "are counted when it is back, once"
+    )
     results: list[FeedbackResult]
 
 

@@ -3,18 +3,20 @@
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from schema.errors import Problem
 from schema.names import FeedbackKind
 from schema.tables import CONTROL, FEEDBACK, ID_MAX_BYTES, Column, Kind
-from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult
+from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult, OutcomeLine
 from serving.deps import AllStores, Sold, TheTenant
 from serving.guard import Guarded
-from storage.feedback import CONFLICT
+from storage.feedback import CONFLICT, SPOOLED, STORED
+from tenants.lifecycle import business_date
+from tenants.order import zone
 
 router = APIRouter(route_class=Guarded, tags=["feedback"])
 
@@ -28,14 +30,18 @@ def feedback(
     """Store events durably; each gets its own result, and an event id counts once.
 
     ``shown``, ``clicked``, ``accepted``, ``dismissed`` or ``purchased``. What was clicked,
-    accepted or purchased joins the history of the next night.
+    accepted or purchased joins the history of the next night, up to 100 events of a customer a
+    day. Send the ``edition`` and ``rank`` of the answer that was shown, and with a purchase its
+    ``value``: outcomes go by them. While the ledger is away, events are kept on the server's disk
+    and delivered later; when that is full, 503 FEEDBACK_FULL: nothing was kept, send them again.
     """
     now = datetime.now(UTC)
+    newest = max(stores.editions.numbers(tenant.uid), default=0)
     rows: list[dict[str, Any] | None] = []
     results = []
     for event in body.events:
         try:
-            row = _row(event, products, now)
+            row = _row(event, products, newest, now)
         except Problem as problem:
             rows.append(None)
             results.append(
@@ -50,16 +56,36 @@ def feedback(
             rows.append(row)
             results.append(FeedbackResult(event_id=row["event_id"], result="stored"))
     kept = [(place, row) for place, row in enumerate(rows) if row is not None]
-    outcomes = stores.feedback.record(tenant.tenant, [row for _, row in kept]) if kept else []
-    for (place, _), outcome in zip(kept, outcomes, strict=True):
+    fates = stores.feedback.keep(tenant.tenant, [row for _, row in kept]) if kept else []
+    for (place, _), outcome in zip(kept, fates, strict=True):
         results[place] = _result(results[place], outcome)
     count = [result.result for result in results].count
     return FeedbackReceipt(
         stored=count("stored"),
         repeated=count("repeated"),
         refused=count("refused"),
+        spooled=fates.count(SPOOLED),
         results=results,
     )
+
+
+@router.get("/tenants/{tenant}/outcomes", summary="What became of recommendations")
+def outcomes(
+    tenant: TheTenant,
+    stores: AllStores,
+    days: Annotated[int, Query(ge=1, le=366, description="today and the days before it")] = 30,
+) -> list[OutcomeLine]:
+    """By local day and edition, newest first; days without feedback are left out.
+
+    ``bought`` and ``revenue`` are purchases from recommendations: events ``purchased`` that name
+    the edition the product was shown from. A purchase that names none is not counted.
+    """
+    local = zone(tenant.timezone)
+    today = business_date(datetime.now(UTC), local)
+    return [
+        OutcomeLine(tenant=tenant.tenant, **line.as_json())
+        for line in stores.feedback.outcomes(tenant.tenant, today, days, local)
+    ]
 
 
 def _shown(event_id: object) -> str | None:
@@ -75,10 +101,12 @@ def _result(result: FeedbackResult, outcome: str) -> FeedbackResult:
         return FeedbackResult(
             event_id=result.event_id, result="refused", code="IDEMPOTENCY_MISMATCH", detail=detail
         )
-    return result.model_copy(update={"result": outcome})
+    return result.model_copy(update={"result": STORED if outcome == SPOOLED else outcome})
 
 
-def _row(event: dict[str, Any], products: frozenset[str] | None, now: datetime) -> dict[str, Any]:
+def _row(
+    event: dict[str, Any], products: frozenset[str] | None, newest: int, now: datetime
+) -> dict[str, Any]:
     unknown = sorted(set(event) - {column.name for column in FEEDBACK.columns})
     if unknown:
         raise Problem(
@@ -98,10 +126,16 @@ def _row(event: dict[str, Any], products: frozenset[str] | None, now: datetime) 
             "send the product_id that was shown",
             code="FEEDBACK_UNKNOWN_REF",
         )
+    if (row["edition"] or 0) > newest:
+        raise Problem(
+            f"there is no edition {row['edition']} yet",
+            "send the edition of the answer that was shown",
+            code="FEEDBACK_UNKNOWN_REF",
+        )
     if row["kind"] == FeedbackKind.PURCHASED and row["quantity"] == 0:
         raise Problem("a purchase has a quantity above 0", "correct it", code="VALUE_RANGE")
     digest = hashlib.sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return {**row, "digest": digest, "received_at": now}
+    return {**row, "digest": digest}
 
 
 def _value(column: Column, value: Any) -> Any:

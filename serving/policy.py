@@ -38,6 +38,7 @@ POLICY: Mapping[tuple[str, str], tuple[Role, ...]] = {
     ("GET", RECS): SELLS,
     ("POST", RECS): SELLS,
     ("POST", f"{TENANT}/feedback"): SELLS,
+    ("GET", f"{TENANT}/outcomes"): READS,
     ("GET", f"{TENANT}/mode"): READS,
     ("PUT", f"{TENANT}/mode"): RUNS,
     ("GET", f"{TENANT}/rules"): READS,

@@ -41,7 +41,9 @@ def told(error: Exception) -> Answer:
     if isinstance(error, Denied):
         return _answer(error.status, error.code, error.what, error.next_step)
     if isinstance(error, Problem):
-        return _answer(_status(error), error.code, error.what, error.next_step)
+        status = _status(error)
+        again = {"retry-after": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        return _answer(status, error.code, error.what, error.next_step, again)
     if isinstance(error, RequestValidationError):
         faults = "; ".join(
             f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"

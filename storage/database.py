@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import Dialect
+from sqlalchemy import Connection, DateTime, Engine, create_engine, event, exc, inspect, text
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.types import TypeDecorator
 
 from schema.errors import Problem
@@ -15,6 +15,17 @@ from schema.errors import Problem
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0005"
 """The newest migration; a test compares it with the folder."""
+
+
+WAIT = 30.0
+"""Seconds a transaction waits for another one's lock, unless it says otherwise."""
+
+_WRONG = (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.NotSupportedError)
+"""Errors of a statement; every other one the database reports means that it cannot be used now."""
+
+
+class LedgerAway(Problem):
+    """The database cannot be reached, is locked for too long, or cannot be written."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -37,7 +48,12 @@ def connect(url: str) -> Engine:
     under contention); the rollback journal is used, not the write-ahead log, because SQLite
     before 3.51.3 can corrupt the log when two processes write and checkpoint at once.
     """
-    engine = create_engine(url)
+    postgresql = make_url(url).get_backend_name() == "postgresql"
+    # seconds, and milliseconds: a server that is gone without a word is given up
+    limits = {"connect_timeout": 2, "tcp_user_timeout": 5000} if postgresql else {}
+    engine = create_engine(url, connect_args=limits)
+    if postgresql:
+        event.listen(engine, "begin", _begin_postgresql)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -46,18 +62,26 @@ def connect(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin on its own
-    for pragma in (
-        "journal_mode=DELETE",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "busy_timeout=30000",
-    ):
-        connection.execute(f"pragma {pragma}")
+    connection.execute("pragma foreign_keys=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(
+        f"pragma busy_timeout={options.get('wait', WAIT) * 1000:.0f}"
+    ).close()
+    if not connection.info.get("prepared"):  # not when it connects: these two wait for a lock
+        for pragma in ("journal_mode=DELETE", "synchronous=FULL"):
+            connection.exec_driver_sql(f"pragma {pragma}").close()
+        connection.info["prepared"] = True
+    connection.exec_driver_sql("BEGIN" if options.get("reading", False) else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Begun by the driver already; a limit set for the transaction ends with it."""
+    wait = connection.get_execution_options().get("wait")
+    if wait is not None:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {wait * 1000:.0f}")
 
 
 @contextmanager
@@ -65,6 +89,29 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A short transaction that only reads; writers do not wait for its end on PostgreSQL."""
     with engine.connect().execution_options(reading=True) as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def briefly(engine: Engine, seconds: float) -> Iterator[Connection]:
+    """A writing transaction that gives up rather than wait long: somebody is on the phone.
+
+    Raises:
+        LedgerAway: the database could not be used within about so many seconds. Whether the
+            transaction was committed is then unknown: the caller has to be able to repeat it.
+    """
+    try:
+        with engine.connect().execution_options(wait=seconds) as connection, connection.begin():
+            yield connection
+    except (exc.DatabaseError, exc.InterfaceError, exc.TimeoutError) as error:
+        if isinstance(error, _WRONG):
+            raise
+        engine.dispose()  # open connections may lead to a file or a server that is gone for good
+        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        raise LedgerAway(
+            f"the ledger cannot be used ({reason})",
+            "look at the database; nothing is lost",
+            code="LEDGER_AWAY",
+        ) from error
 
 
 def migrate(engine: Engine) -> None:

@@ -39,6 +39,20 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def append(self, path: Path, data: bytes) -> None:
+        """Add to the end of a file and force it to disk.
+
+        After an error nobody knows what of it is there: the caller never adds to that file again.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def create_by(self, path: Path, write: Callable[[Path], None]) -> None:
         """Let a library write a new file itself, then force it to disk."""
         write(path)
@@ -282,6 +296,31 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def claim(path: Path, *, wait: bool = False) -> int | None:
+    """Hold an exclusive lock on a file for as long as the descriptor returned is open.
+
+    Returns:
+        None if somebody else holds it (unless told to wait), or if the file is gone by now.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def release(descriptor: int) -> None:
+    """Let go of what ``claim`` holds."""
+    os.close(descriptor)
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:

@@ -76,6 +76,7 @@ class Nights:
                 )
             self._refuse_past(connection, tenant, night)
             fence = _raise_fence(connection, tenant)
+            until = _feedback_until(row) or now
             values = {
                 "state": RUNNING,
                 "fence": fence,
@@ -89,13 +90,13 @@ class Nights:
                 "published": None,
                 "edition": None,
                 "model": None,
-                "figures": None,
+                "figures": {"feedback_until": until.isoformat()},
             }
             if row is None:
                 connection.execute(insert(NIGHTS).values(tenant=tenant, night=night, **values))
             else:
                 connection.execute(update(NIGHTS).where(*_is(tenant, night)).values(values))
-        return Lease(tenant, night, fence)
+        return Lease(tenant, night, fence, until)
 
     def conclude(
         self,
@@ -397,6 +398,12 @@ def _again(row: Row[Any], tenant: Tenant) -> bool:
     if row.outcome in prevented:
         return tenant.mode is not prevented[row.outcome]
     return bool(row.outcome == Outcome.FAILED.value)
+
+
+def _feedback_until(row: Row[Any] | None) -> datetime | None:
+    """The mark of an earlier attempt."""
+    found = (row.figures or {}).get("feedback_until") if row else None
+    return datetime.fromisoformat(found) if found else None
 
 
 def _raise_fence(connection: Connection, tenant: TenantId) -> int:

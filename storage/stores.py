@@ -20,6 +20,7 @@ from storage.models import Models
 from storage.nights import Nights
 from storage.revoked import Revoked
 from storage.secret import pepper
+from storage.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         engine=engine,
         ledger=Ledger(engine),
         nights=Nights(engine),
-        feedback=Feedback(engine),
+        feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
         imports=Imports(engine),
         datasets=Datasets(root, disk),
         models=Models(root, disk),

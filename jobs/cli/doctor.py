@@ -15,7 +15,7 @@ from storage.stores import Stores
 @as_json
 @with_stores
 def doctor(stores: Stores, config: Config, json: bool) -> None:
-    """Check the ledger, and every byte of what is served and of every model in force.
+    """Check the ledger, the spool, and every byte of what is served and of every model in force.
 
     Exit status 1 if anything is wrong.
 
@@ -24,6 +24,7 @@ def doctor(stores: Stores, config: Config, json: bool) -> None:
     findings = [
         {"what": "home", "state": "ok", "detail": str(config.home)},
         {"what": "SQLite", "state": "ok", "detail": sqlite3.sqlite_version},
+        _spool(stores),
     ]
     findings += [_tenant(stores, tenant) for tenant in stores.ledger.tenants()]
     if json:
@@ -31,6 +32,25 @@ def doctor(stores: Stores, config: Config, json: bool) -> None:
     else:
         table("Doctor", ["what", "state", "detail"], [list(found.values()) for found in findings])
     raise SystemExit(0 if all(found["state"] == "ok" for found in findings) else 1)
+
+
+def _spool(stores: Stores) -> dict[str, str]:
+    waiting = stores.feedback.spool.waiting()
+    if waiting.stuck:
+        state, detail = (
+            "stuck",
+            f"{waiting.stuck} events that the ledger refuses; the log says why. To try them again, "
+            "rename spool/*.stuck in the home to *.spool",
+        )
+    elif waiting.events:
+        state, detail = (
+            "waiting",
+            f"{waiting.events} events ({waiting.bytes} bytes) wait for the ledger; `recfactory "
+            "serve` delivers them, and so does the next night",
+        )
+    else:
+        state, detail = "ok", "no feedback waits"
+    return {"what": "spool", "state": state, "detail": detail}
 
 
 def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:

@@ -6,7 +6,8 @@ to disk by then.
 
 The rules of the second are those of a careless, but lawful file system: fsync of a file forces
 its content, not its name; fsync of a folder forces the names made, moved and removed in it before;
-anything else may or may not be on disk, a write also by half or as zeros of its full length;
+anything else may or may not be on disk, a write also by half or as zeros of its full length (or as
+zeros before a later one that is there);
 steps on one name keep their order.
 """
 
@@ -71,6 +72,16 @@ class FaultyDisk(Disk):
         finally:
             os.close(descriptor)
 
+    def append(self, path: Path, data: bytes) -> None:
+        self._step(f"append to {plain(path)}")
+        half = len(data) // 2
+        with path.open("ab") as file:
+            file.write(data[:half])
+            file.flush()
+            self._step(f"append more to {plain(path)}")
+            file.write(data[half:])
+        self._step(f"fsync {plain(path)}")
+
     def create_by(self, path: Path, write: Callable[[Path], None]) -> None:
         self._step(f"create {plain(path)}")
         write(path)
@@ -110,6 +121,7 @@ class Step:
         at: the folder whose names change, or the file that is written; by its own number.
         name, goal: which names change in the folder.
         made: the number of what a name leads to from now on.
+        offset: where in the file the data goes; what lies behind it is cut off.
     """
 
     verb: Literal[
@@ -120,6 +132,7 @@ class Step:
     goal: str = ""
     made: int = 0
     data: bytes = b""
+    offset: int = 0
 
     @property
     def names(self) -> frozenset[tuple[int, str]]:
@@ -150,13 +163,20 @@ class RecordingDisk(Disk):
                 self.files[number] = path.read_bytes()
 
     def acknowledge(self) -> None:
-        """From here on somebody was told that it is published."""
+        """From here on somebody was told that it is published (or durable)."""
         self.trace.append(Step("acknowledged"))
 
     def create(self, path: Path, data: bytes, mode: int = 0o644) -> None:
         path.touch(mode, exist_ok=False)
         self._entry("create", path)
         self.write(path, data)
+        self.sync_file(path)
+
+    def append(self, path: Path, data: bytes) -> None:
+        offset = path.stat().st_size
+        with path.open("ab") as file:
+            file.write(data)
+        self.trace.append(Step("write", self._numbers[path], data=data, offset=offset))
         self.sync_file(path)
 
     def create_by(self, path: Path, write: Callable[[Path], None]) -> None:
@@ -218,18 +238,18 @@ _Pick = Literal["no", "yes", "half", "zeros"]
 
 def crash_states(
     disk: RecordingDisk, trace: Sequence[Step], *, seed: int = 7, most: int = 300
-) -> Iterator[tuple[bool, Tree]]:
+) -> Iterator[tuple[int, Tree]]:
     """Every tree a power cut could leave, at any moment of a trace.
 
     Where a moment has more than ``most`` of them, so many are drawn with the seed.
 
     Yields:
-        Whether the publication had been acknowledged by then, and the tree.
+        How often something had been acknowledged by then, and the tree.
     """
     rng = random.Random(seed)
     for moment in range(len(trace) + 1):
         done = trace[:moment]
-        acknowledged = any(step.verb == "acknowledged" for step in done)
+        acknowledged = sum(step.verb == "acknowledged" for step in done)
         for picks in _choices(done, rng, most):
             yield acknowledged, _tree(disk, done, picks)
 
@@ -300,8 +320,9 @@ def _tree(disk: RecordingDisk, done: Sequence[Step], picks: Sequence[_Pick]) -> 
             case "truncate":
                 files[step.at] = b""
             case "write":
-                size = len(step.data)
-                files[step.at] = {
+                size, offset = len(step.data), step.offset
+                before = files.get(step.at, b"")[:offset].ljust(offset, b"\0")
+                files[step.at] = before + {
                     "half": step.data[: size // 2],
                     "zeros": bytes(size),
                 }.get(pick, step.data)

@@ -17,7 +17,7 @@ import click
 import pytest
 
 from jobs.cli import _SUMMARIES, COMMANDS, main, recfactory
-from schema.names import Mode, Outcome
+from schema.names import Mode, Outcome, TenantId
 from schema.records import Verdict
 from schema.tables import TABLES
 from tests.serving.morning import Night, one_night
@@ -867,6 +867,64 @@ class TestDoctor:
         states = {line["what"]: line["state"] for line in done.json}
         assert (states["acme"], states["beta"]) == ("broken", "ok")
 
+    def test_names_feedback_that_waits_for_the_ledger_until_a_night_delivers_it(
+        self, cli: Cli, world: World
+    ) -> None:
+        row: dict[str, Any] = {
+            "event_id": "e",
+            "digest": "d",
+            "kind": "shown",
+            "customer_id": "C-1",
+        }
+        row |= {"product_id": "P-1", "edition": 1, "rank": 1, "quantity": None, "value": None}
+        event = {**row, "occurred_at": datetime.now(UTC)}
+        spool = world.stores.feedback.spool
+        spool.append(ACME, [event])
+        spool.append(TenantId("gone"), [event])
+        spool.close()
+
+        def found() -> dict[str, Any]:
+            done = cli("doctor", "--json")
+            lines = {line["what"]: line for line in done.json}
+            assert done.status == 1
+            return dict(lines["spool"])
+
+        assert found()["state"] == "waiting"
+        assert "2 events" in found()["detail"]
+
+        cli("night", "acme", "--date", "2026-04-02")
+
+        assert (found()["state"], spool.waiting().stuck) == ("stuck", 1)
+        assert [line["shown"] for line in cli.well("outcomes", "acme", "--json").json] == [1]
+
+
+class TestOutcomes:
+    def tell(self, world: World, tenant: TenantId, kind: str, **more: Any) -> None:
+        row: dict[str, Any] = {"event_id": kind, "digest": kind, "kind": kind, "customer_id": "C-1"}
+        row |= {"product_id": "P-1", "edition": 1, "rank": 1, "quantity": 1.0, "value": None}
+        row |= {"occurred_at": datetime.now(UTC), **more}
+        world.stores.feedback.record(tenant, [row])
+
+    def test_are_those_of_one_tenant(self, cli: Cli, world: World) -> None:
+        for kind in ("shown", "accepted"):
+            self.tell(world, ACME, kind)
+        self.tell(world, ACME, "purchased", value=1234.5)
+        self.tell(world, BETA, "shown")
+
+        [line] = cli.well("outcomes", "acme", "--json").json
+        printed = cli.well("outcomes", "acme", "--days", "1").out
+
+        figures = {name: line[name] for name in ("tenant", "shown", "bought", "revenue")}
+        assert figures == {"tenant": "acme", "shown": 1, "bought": 1, "revenue": 1234.5}
+        assert "100.0%" in printed
+        assert "1,234.50" in printed
+
+    def test_where_nothing_was_told_say_how_to_tell(self, cli: Cli) -> None:
+        assert "/feedback" in cli.well("outcomes", "acme").out
+
+    def test_of_a_tenant_that_is_none_are_refused(self, cli: Cli) -> None:
+        cli.refused("NO_TENANT", "outcomes", "nobody")
+
 
 class TestEvaluate:
     def test_compares_the_engine_with_simple_rules(self, new: Cli, tmp_path: Path) -> None:
@@ -956,6 +1014,7 @@ class TestTheDoor:
             ["recs", "acme", "C-0001"],
             ["model", "list", "acme"],
             ["model", "show", "acme"],
+            ["outcomes", "acme"],
             ["edition", "list", "acme"],
             ["key", "list"],
             ["doctor"],

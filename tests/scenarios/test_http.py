@@ -98,27 +98,27 @@ def environment(world: World, **more: str) -> dict[str, str]:
     }
 
 
-def command(world: World, *words: str) -> str:
-    """Run a real command; what it printed."""
+def command(world: World, *words: str, check: bool = True) -> str:
+    """Run a real command, which has to succeed (or be checked by the caller); what it printed."""
     done = subprocess.run(
         [RECFACTORY, *words],
         env=environment(world),
         cwd=world.folder,
         capture_output=True,
         text=True,
-        check=True,
+        check=check,
     )
     return done.stdout
 
 
 @contextmanager
-def server(world: World, night: Night) -> Iterator[Server]:
+def server(world: World, night: Night, **more: str) -> Iterator[Server]:
     """Start the real thing and wait until it answers; end it as Ctrl-C would."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [RECFACTORY, "serve"],
-        env=environment(world, RECFACTORY_SERVING__PORT=str(port)),
+        env=environment(world, RECFACTORY_SERVING__PORT=str(port), **more),
         cwd=world.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

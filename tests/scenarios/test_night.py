@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -365,14 +365,17 @@ def bought(customer: str, product: str, event_id: str, at: datetime) -> dict[str
         "quantity": 1.0,
         "value": None,
         "occurred_at": at,
-        "received_at": at,
     }
+
+
+def burning(*_: object) -> None:
+    raise OSError("the machine is on fire")
 
 
 class TestFeedback:
     def told(self, world: World, customer: str, product: str, event_id: str, at: datetime) -> None:
         event = bought(customer, product, event_id, at)
-        assert world.stores.feedback.record(ACME, [event]) == ["stored"]
+        assert world.stores.feedback.record(ACME, [event], lambda: at) == ["stored"]
 
     def test_a_purchase_joins_the_next_nights_history(self, world: World) -> None:
         world.night(ACME)
@@ -404,10 +407,52 @@ class TestFeedback:
         assert listed(world) == listed(twin)
         twin.stores.engine.dispose()
 
+    def test_counts_up_to_a_hundred_lines_of_a_customer_a_day(self, world: World) -> None:
+        at = datetime(2026, 3, 31, 12, tzinfo=UTC)
+        for customer, day in (("C-0000", at), ("C-0000", at - WEEK), ("C-0001", at)):
+            rows = [
+                bought(customer, "acme-P-01", f"{customer} {day} {n}", day + timedelta(seconds=n))
+                for n in range(130)
+            ]
+            world.stores.feedback.record(ACME, rows, lambda: at)
+        plain = len(world.stores.datasets.read(
+            world.tenant(ACME).uid, "interactions",
+            world.stores.datasets.required(world.tenant(ACME).uid),
+        ))  # fmt: skip
+
+        data = read_data(world.stores, world.tenant(ACME), NIGHT)
+
+        assert len(data.interactions) - plain == 3 * 100
+
+    def test_that_arrives_after_a_night_began_is_not_seen_by_its_repeat_but_by_the_next(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        early, late = datetime(2026, 3, 31, 12, tzinfo=UTC), datetime(2026, 4, 1, 9, tzinfo=UTC)
+        self.told(world, "C-0000", "acme-P-03", "on time", early)
+        with monkeypatch.context() as patch:
+            patch.setattr("jobs.night.rank", burning)
+            failed = world.night(ACME)
+        row = bought("C-0000", "acme-P-05", "was spooled", early)
+        assert world.stores.feedback.record(ACME, [row], lambda: late) == ["stored"]
+
+        repeated = world.night(ACME, clock=lambda: late + timedelta(hours=1))
+
+        assert (failed.outcome, repeated.outcome) == (Outcome.FAILED, Outcome.PROMOTED)
+        assert repeated.figures["feedback_until"] == failed.figures["feedback_until"]
+        before, after = (
+            read_data(world.stores, world.tenant(ACME), NIGHT, until) for until in (NOW, late)
+        )
+        assert repeated.figures["data_fingerprint"] == before.fingerprint != after.fingerprint
+        assert (
+            len(after.interactions)
+            == len(before.interactions) + 1
+            == world.night(ACME, NEXT_NIGHT).figures["interactions"]
+        )
+
     def test_of_another_tenant_is_not_ours(self, world: World, tmp_path: Path) -> None:
         at = datetime(2026, 3, 31, tzinfo=UTC)
         row = bought("C-0000", "beta-P-01", "e-1", at)
-        world.stores.feedback.record(BETA, [row])
+        world.stores.feedback.record(BETA, [row], lambda: at)
         twin = two_tenants(tmp_path / "twin")
         world.night(ACME)
         twin.night(ACME)

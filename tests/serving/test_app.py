@@ -33,6 +33,7 @@ class TestTheDocument:
         assert {name for name, _ in operations(document)} == {
             "GET /tenants/{tenant}/customers/{customer}/recs",
             "POST /tenants/{tenant}/feedback",
+            "GET /tenants/{tenant}/outcomes",
             "GET /tenants/{tenant}/mode",
             "PUT /tenants/{tenant}/mode",
             "GET /tenants/{tenant}/rules",
@@ -69,6 +70,7 @@ class TestTheDocument:
         assert shown == {
             "GET /tenants/{tenant}/customers/{customer}/recs": "Recommendations",
             "POST /tenants/{tenant}/feedback": "FeedbackReceipt",
+            "GET /tenants/{tenant}/outcomes": "OutcomeLine",
             "GET /tenants/{tenant}/mode": "ModeState",
             "PUT /tenants/{tenant}/mode": "ModeState",
             "GET /tenants/{tenant}/rules": "RuleLine",

@@ -57,6 +57,7 @@ def test_the_routes_below_a_tenant_are_these() -> None:
     assert set(addresses()) == {
         ("GET", RECS),
         ("POST", "/feedback"),
+        ("GET", "/outcomes"),
         ("GET", "/mode"),
         ("PUT", "/mode"),
         ("GET", "/rules"),

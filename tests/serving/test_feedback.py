@@ -1,4 +1,7 @@
 import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -7,8 +10,9 @@ import pytest
 from httpx2 import Response
 
 from schema.names import FeedbackKind, Role
-from tests.serving.morning import Served, problem
-from tests.world import ACME, BETA
+from storage import feedback as feedback_module
+from tests.serving.morning import SOON, Night, Served, problem, serving, until
+from tests.world import ACME, BETA, World
 
 
 def event(**fields: Any) -> dict[str, Any]:
@@ -54,6 +58,7 @@ class TestAnEvent:
             "stored": 1,
             "repeated": 0,
             "refused": 0,
+            "spooled": 0,
             "results": [{"event_id": "call-1", "result": "stored", "code": None, "detail": None}],
         }
         assert [row["kind"] for row in stored(served)] == [kind.value]
@@ -147,6 +152,7 @@ FAULTS = [
     ("FEEDBACK_FIELD", {"mood": "good"}),
     ("FEEDBACK_UNKNOWN_REF", {"product_id": "acme-P-99"}),
     ("FEEDBACK_UNKNOWN_REF", {"product_id": "beta-P-01"}),
+    ("FEEDBACK_UNKNOWN_REF", {"edition": 2}),
     ("TIME_FORMAT", {"occurred_at": "yesterday"}),
     ("TIME_ZONE", {"occurred_at": "2026-01-01T10:00:00"}),
     ("FEEDBACK_TIME", {"occurred_at": "2020-01-01T10:00:00Z"}),
@@ -232,3 +238,110 @@ class TestTwoTenants:
         assert (mine["stored"], theirs["stored"]) == (1, 1)
         assert [row["product_id"] for row in stored(served, ACME)] == ["acme-P-01"]
         assert [row["product_id"] for row in stored(served, BETA)] == ["beta-P-01"]
+
+
+@contextmanager
+def locked(world: World) -> Iterator[None]:
+    """Another program holds the ledger."""
+    other = sqlite3.connect(world.config.home / "ledger.db", isolation_level=None)
+    other.execute("begin exclusive")
+    try:
+        yield
+    finally:
+        other.close()
+
+
+class TestWhileTheLedgerIsAway:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(feedback_module, "PATIENCE", 0.02)
+
+    def test_events_are_kept_and_counted_when_it_is_back(self, own: Served) -> None:
+        with locked(own.world):
+            receipt = own.tell(event(event_id="a"), event(event_id="b", kind="sneezed"))
+            theirs = own.tell(event(event_id="a", product_id="beta-P-01"), tenant=BETA)
+
+        assert (receipt["stored"], receipt["spooled"], receipt["refused"]) == (1, 1, 1)
+        assert [line["result"] for line in receipt["results"]] == ["stored", "refused"]
+        assert (theirs["stored"], theirs["spooled"]) == (1, 1)
+        until(lambda: len(stored(own)) == len(stored(own, BETA)) == 1)
+        assert stored(own)[0]["product_id"] == "acme-P-01"
+        assert stored(own, BETA)[0]["product_id"] == "beta-P-01"
+        until(lambda: own.tell(event(event_id="c"))["spooled"] == 0)
+
+    def test_one_that_is_sent_again_counts_once(self, own: Served) -> None:
+        own.tell(event(event_id="a"))
+        with locked(own.world):
+            own.tell(event(event_id="a"), event(event_id="b"))
+            own.tell(event(event_id="b"))
+        until(lambda: len(stored(own)) == 2)
+
+        until(lambda: own.tell(event(event_id="b"))["repeated"] == 1)
+        assert [row["event_id"] for row in stored(own)] == ["a", "b"]
+
+    def test_lookups_are_answered_and_lists_can_be_served(self, own: Served) -> None:
+        before = own.recs()
+        with locked(own.world):
+            own.tell(event())
+
+            assert own.recs() == before
+            assert own.client.get("/health/ready").status_code == 200
+
+    def test_a_spool_that_is_full_refuses_and_acknowledges_nothing(
+        self, morning: World, night: Night
+    ) -> None:
+        small = SOON.model_copy(update={"spool_bytes": 500})
+        config = morning.config.model_copy(update={"serving": small})
+        world = World(config, morning.stores, morning.folder)
+        with serving(world, night.keys) as own:
+            with locked(world):
+                kept = own.tell(event(event_id="a"))
+                letter = {"events": [event(event_id="b"), event(event_id="c")]}
+                found = own.ask("POST", "/feedback", role=Role.SELLER, json=letter)
+
+                problem(found, 503, "FEEDBACK_FULL")
+                assert int(found.headers["retry-after"]) > 0
+            assert kept["spooled"] == 1
+            until(lambda: [row["event_id"] for row in stored(own)] == ["a"])
+
+            until(lambda: own.ask("POST", "/feedback", json=letter).status_code == 200)
+            assert {row["event_id"] for row in stored(own)} == {"a", "b", "c"}
+
+
+class TestOutcomes:
+    def ask(self, served: Served, **params: Any) -> Any:
+        found = served.ask("GET", "/outcomes", params=params)
+        assert found.status_code == 200, found.text
+        return found.json()
+
+    def test_are_what_the_screens_told_by_day_and_edition(self, served: Served) -> None:
+        for number, kind in enumerate(["shown", "shown", "accepted"]):
+            served.tell(event(event_id=f"{number}", kind=kind, edition=1, rank=1))
+        served.tell(event(event_id="p", kind="purchased", edition=1, value=19.5, quantity=2))
+        served.tell(event(event_id="p", product_id="beta-P-01"), tenant=BETA)
+
+        assert self.ask(served) == [
+            {
+                "tenant": "acme",
+                "day": datetime.now(UTC).date().isoformat(),
+                "edition": 1,
+                "shown": 2,
+                "clicked": 0,
+                "accepted": 1,
+                "dismissed": 0,
+                "bought": 1,
+                "revenue": 19.5,
+                "without_value": 0,
+                "acceptance_rate": 0.5,
+            }
+        ]
+
+    def test_go_back_as_many_days_as_asked_for(self, served: Served) -> None:
+        served.tell(event(kind="shown", edition=1, occurred_at=ago(days=5)))
+
+        assert self.ask(served, days=3) == []
+        assert [line["shown"] for line in self.ask(served)] == [1]
+
+    @pytest.mark.parametrize("days", ["0", "367", "-1", "x", "1.5"])
+    def test_of_no_days_or_too_many_are_refused(self, days: str, house: Served) -> None:
+        problem(house.ask("GET", "/outcomes", params={"days": days}), 422, "INVALID")
