@@ -1,6 +1,7 @@
 """The application: routes, errors as problem documents, and what lives as long as the process."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,8 @@ from schema.errors import FactoryError, NotThere, Problem, Refused
 from serving import admin, feedback, health, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Denied, Switchboard
+from serving.limits import Limits, limiting
+from serving.problems import answer, denied
 from serving.shelf import Shelf
 from storage.stores import open_stores
 
@@ -41,6 +44,7 @@ def create_app(config: Config | None = None) -> FastAPI:
             stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
         )
         board.start()
+        app.state.limits.load.watch(asyncio.get_running_loop())
         yield
         board.stop()
         shelf.close()
@@ -63,6 +67,10 @@ def create_app(config: Config | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _defect)
+    app.state.limits = limits = Limits(config.serving)
+    stack = app.build_middleware_stack
+    # Around everything, the handler of defects too: their answers bear a request id as well.
+    app.build_middleware_stack = lambda: limiting(limits, stack())  # type: ignore[method-assign]
     document = app.openapi
     app.openapi = lambda: _with_problems(document())  # type: ignore[method-assign]
     return app
@@ -79,31 +87,9 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _answer(
-    status: int,
-    code: str,
-    detail: str,
-    next_step: str,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    body = ProblemBody(
-        type=f"urn:recfactory:problem:{code}",
-        title=HTTPStatus(status).phrase,
-        status=status,
-        code=code,
-        detail=detail,
-        next_step=next_step,
-    )
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers = {"WWW-Authenticate": "Bearer"}
-    return JSONResponse(
-        body.model_dump(), status, headers=headers, media_type="application/problem+json"
-    )
-
-
 async def _denied(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Denied)
-    return _answer(error.status, error.code, error.what, error.next_step)
+    return denied(error)
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
@@ -114,7 +100,7 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
     else:
         status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _answer(status, error.code, error.what, error.next_step)
+    return answer(status, error.code, error.what, error.next_step)
 
 
 async def _factory_error(request: Request, error: Exception) -> JSONResponse:
@@ -128,12 +114,12 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
         f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
         for fault in error.errors()
     )
-    return _answer(422, "INVALID", faults[:500], "compare with the documentation at /docs")
+    return answer(422, "INVALID", faults[:500], "compare with the documentation at /docs")
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _answer(
+    return answer(
         error.status_code,
         f"HTTP_{error.status_code}",
         str(error.detail),
@@ -144,4 +130,4 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 async def _defect(_: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw; the details go to the log, not to the caller."""
-    return _answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")
+    return answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")

@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from schema.names import Role
 from schema.records import Key, Tenant
 from serving.control import Switchboard
+from serving.limits import Limits
 from serving.shelf import Shelf
 from storage.stores import Stores
 
@@ -40,8 +41,13 @@ _BEARER = HTTPBearer(auto_error=False, description="an API key, rf_…")
 _Presented = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 
 
-async def caller(board: Board, presented: _Presented) -> Key:
-    return board.key(presented.credentials if presented else None)
+async def caller(request: Request, board: Board, presented: _Presented) -> Key:
+    """Who asks; the log may tell, and their limit counts it."""
+    key = board.key(presented.credentials if presented else None)
+    request.scope["key"] = key
+    limits: Limits = request.app.state.limits
+    limits.spend(key)
+    return key
 
 
 Caller = Annotated[Key, Depends(caller)]
