@@ -8,11 +8,11 @@ from serving.control import Denied
 
 
 def check(body: bytes) -> None:
-    """Refuse what Python's reader, and FastAPI with it, would let pass.
+    r"""Refuse what Python's reader, and FastAPI with it, would let pass.
 
     That is NaN and Infinity, numbers beyond a double, whole ones of more than 4,300 digits, a name
     that comes twice in one object, another encoding than UTF-8, and nesting beyond the
-    interpreter's limit (about a thousand). Half a character (``"\\ud800"``) and a whole number that
+    interpreter's limit (about a thousand). Half a character (``"\ud800"``) and a whole number that
     is merely large are left to whoever reads that field: one such event must not cost the others
     of its letter. Linear in the body's length.
 
