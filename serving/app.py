@@ -24,7 +24,7 @@ from storage.stores import open_stores
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
-    for status in (401, 403, 404, 422)
+    for status in (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 }
 
 
@@ -80,9 +80,10 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     """Say in the API's document that errors travel as problem documents."""
     for route in document["paths"].values():
         for operation in route.values():
-            for status, response in operation["responses"].items():
+            for response in operation["responses"].values():
                 content = response.get("content", {})
-                if status != "503" and int(status) >= 400 and "application/json" in content:
+                schema = content.get("application/json", {}).get("schema", {})
+                if schema.get("$ref") == "#/components/schemas/Problem":
                     content["application/problem+json"] = content.pop("application/json")
     return document
 
