@@ -21,7 +21,6 @@ from pathlib import Path
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -38,7 +37,7 @@ from jobs.demo import LAST_DAY, write_demo
 from jobs.evaluate import read_folder
 from schema.errors import Refused
 from schema.names import Bought, Mode, Status
-from schema.records import History, Ids, Model, Product, Said
+from schema.records import PACKED, History, Ids, Model, Product, Said
 from schema.rules import NO_RULING
 from schema.settings import TenantSettings
 from storage.durable import Disk
@@ -155,15 +154,13 @@ def measure(told: History, home: Path, calls: int) -> Measured:
     found = edition.grounds.open()
     opening = time.perf_counter() - begin
     rng = np.random.default_rng(1)
-    shown, asked = Shown(number, 1, datetime.now(UTC), edition.segments), Ask()
-    common = (Mode.ON, shown)
+    shown = Shown(number, 1, datetime.now(UTC), products, edition.popular, edition.segments)
+    asked = Ask()
     index, sellable = Index.of(products), np.ones(len(products), bool)
 
     def lookup(customer: str) -> bytes:
         own = edition.lists.of(customer)
-        return orjson.dumps(
-            answer("t", customer, *common, own, edition.popular, edition.products, asked)
-        )
+        return answer("t", customer, Mode.ON, shown, own, asked, stale=False)
 
     def call(customer: str, said: Said) -> None:
         rerank(found, customer, said, sellable, NO_RULING, most=asked.limit)
@@ -173,19 +170,8 @@ def measure(told: History, home: Path, calls: int) -> Measured:
         said = heard(index, products=names, categories=categories)
         made = rerank(found, customer, said, sellable, NO_RULING, most=asked.limit)
         words = in_words(said, made.spoken, products)
-        return orjson.dumps(
-            answer(
-                "t",
-                customer,
-                *common,
-                made.entries,
-                made.entries,
-                products,
-                asked,
-                NO_RULING,
-                words,
-            )
-        )
+        own = b"".join(PACKED.pack(*entry) for entry in made.entries)
+        return answer("t", customer, Mode.ON, shown, own, asked, stale=False, heard=words)
 
     spent: dict[str, list[tuple[float, float]]] = {"lookup": [], "call": [], "whole": []}
     for _ in range(calls):

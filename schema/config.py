@@ -54,14 +54,27 @@ class Publishing(_Part):
     keep_models: int = Field(4, ge=2)
 
 
+class Limits(_Part):
+    key_per_second: float = Field(500, gt=0)
+    key_burst: float = Field(1000, ge=1)
+    tenant_per_second: float = Field(1000, gt=0)
+    tenant_burst: float = Field(2000, ge=1)
+    body_bytes: int = Field(2**20, ge=1)
+    body_seconds: float = Field(10, gt=0)
+    connections: int = Field(2000, ge=1)
+
+
 class Serving(_Part):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    hosts: tuple[str, ...] = ()
     workers: int = Field(1, ge=1)
     refresh_seconds: float = Field(0.5, gt=0, le=60)
     open_tenants: int = Field(512, ge=1)
     stale_days: float = Field(3, gt=0)
     spool_bytes: int = Field(256 * 2**20, ge=0)
+    log_lookups: bool = False
+    limits: Limits = Limits()
 
 
 class Oidc(_Part):

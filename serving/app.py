@@ -1,5 +1,6 @@
 """The application: routes, errors as problem documents, and what lives as long as the process."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from serving.control import Switchboard
 from serving.delivery import Delivery
 from serving.guard import require_policy
 from serving.lastused import LastUsed
+from serving.limits import Limits
 from serving.lookup import Lookup, LookupsFirst
 from serving.policy import POLICY
 from serving.problems import tell_errors
@@ -27,18 +29,20 @@ if TYPE_CHECKING:
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
-    for status in (401, 403, 404, 422)
+    for status in (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 }
 
 
 def create_app(config: Config | None = None) -> LookupsFirst:
     """Make the application; uvicorn calls this in every worker."""
     config = config or read_config()
+    limits = Limits(config.serving)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         serving = config.serving
         app.state.config = config
+        app.state.limits = limits
         refuse_open_demo(config)
         app.state.stores = stores = open_stores(config)
         issuer = _issuer(config)
@@ -52,13 +56,14 @@ def create_app(config: Config | None = None) -> LookupsFirst:
             refresh_seconds=serving.refresh_seconds,
             stale_days=serving.stale_days,
         )
-        app.state.lookup = Lookup(board, shelf)
+        app.state.lookup = Lookup(board, shelf, limits)
         app.state.desk = live.Desk()
         used = LastUsed(board.used, stores.ledger)
         delivery = Delivery(stores.feedback, serving.refresh_seconds)
         board.start()
         used.start()
         delivery.start()
+        limits.load.watch(asyncio.get_running_loop())
         yield
         if issuer:
             issuer.stop()
@@ -84,7 +89,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
     require_policy(app)
     document = app.openapi
     app.openapi = lambda: _described(document())  # type: ignore[method-assign]
-    return LookupsFirst(app)
+    return LookupsFirst(app, limits)
 
 
 def _issuer(config: Config) -> "Issuer | None":
@@ -111,8 +116,9 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in route.items():
             if roles := POLICY[method.upper(), path]:
                 operation["security"] = [{"bearer": [role.value for role in roles]}]
-            for status, response in operation["responses"].items():
+            for response in operation["responses"].values():
                 content = response.get("content", {})
-                if status != "503" and int(status) >= 400 and "application/json" in content:
+                schema = content.get("application/json", {}).get("schema", {})
+                if schema.get("$ref") == "#/components/schemas/Problem":
                     content["application/problem+json"] = content.pop("application/json")
     return document

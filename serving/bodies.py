@@ -13,6 +13,9 @@ class _Body(BaseModel, extra="forbid"):
     pass
 
 
+Whole = Annotated[str, StringConstraints(max_length=1000)]
+"""Text that can be stored: a length is only taken of whole characters, so half a one is refused."""
+
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
@@ -231,13 +234,13 @@ class NewRule(_Body):
     """
 
     action: Action
-    product_id: str | None = None
-    category: str | None = None
+    product_id: Whole | None = None
+    category: Whole | None = None
     value: float | None = Field(
         None,
         description="places (pin a category), factor on the odds (boost, bury), amount, share or count",
     )
-    until: str | None = Field(
+    until: Whole | None = Field(
         None,
         description="the last day it holds, or a moment; in the tenant's zone unless it names one",
         examples=["2026-12-24", "2026-12-24T18:00"],

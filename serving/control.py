@@ -21,11 +21,18 @@ log = logging.getLogger("recfactory.serving")
 
 
 class Denied(Exception):
-    """Not this key, or not this role: 401 or 403."""
+    """Not this key, not this role, not so much or not now: 4xx, or 503.
 
-    def __init__(self, status: int, what: str, next_step: str, code: str) -> None:
-        super().__init__(status, what, next_step, code)
+    Args:
+        retry_after: seconds; 0 where coming again would change nothing.
+    """
+
+    def __init__(
+        self, status: int, what: str, next_step: str, code: str, retry_after: float = 0
+    ) -> None:
+        super().__init__(status, what, next_step, code, retry_after)
         self.status, self.what, self.next_step, self.code = status, what, next_step, code
+        self.retry_after = retry_after
 
 
 class Tokens(Protocol):

@@ -102,6 +102,8 @@ class Guarded(APIRoute):
             board: Switchboard = request.app.state.switchboard
             caller, tenant = admit(board, method, path, request.scope["headers"], name)
             request.state.caller, request.state.tenant = caller, tenant
+            request.scope["caller"] = caller  # for the log
+            request.app.state.limits.spend(caller)
             try:
                 return await handle(request)
             except Denied as refusal:

@@ -5,6 +5,7 @@ FastAPI cost several times what the lookup itself does. Its place in the API's d
 the route table, is the route declared here, which answers by the same function.
 """
 
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
@@ -19,6 +20,8 @@ from schema.names import Bought
 from serving.bodies import Recommendations
 from serving.control import Denied, Switchboard
 from serving.guard import Guarded, admit
+from serving.limits import Limits
+from serving.logs import HEADER
 from serving.policy import RECS
 from serving.problems import Answer, Headers, told
 from serving.shelf import Shelf
@@ -63,26 +66,22 @@ def named(path: str) -> tuple[str, str] | None:
 class Lookup:
     """Answers lookups from what is in memory and on the shelf."""
 
-    def __init__(self, board: Switchboard, shelf: Shelf) -> None:
-        self._board, self._shelf = board, shelf
-
-    async def send(self, tenant: str, customer: str, scope: Scope, send: Send) -> None:
-        """Answer over ASGI."""
-        found = await self.answer(tenant, customer, scope)
-        headers = [*found.headers, (b"content-length", b"%d" % len(found.body))]
-        await send({"type": "http.response.start", "status": found.status, "headers": headers})
-        await send({"type": "http.response.body", "body": found.body})
+    def __init__(self, board: Switchboard, shelf: Shelf, limits: Limits) -> None:
+        self._board, self._shelf, self._limits = board, shelf, limits
 
     async def answer(self, tenant: str, customer: str, scope: Scope) -> Answer:
         """Answer one request, whatever is wrong with it."""
         try:
+            self._limits.host(scope)
             return await self._answer(tenant, customer, scope)
         except (Denied, Problem, FactoryError) as error:
             return told(error)
 
     async def _answer(self, name: str, customer: str, scope: Scope) -> Answer:
-        _, tenant = admit(self._board, "GET", RECS, scope["headers"], name)
+        caller, tenant = admit(self._board, "GET", RECS, scope["headers"], name)
         assert tenant is not None  # the policy's path names one
+        scope["caller"] = caller  # for the log
+        self._limits.spend(caller)
         asked = _asked(scope["query_string"])
         if not serves(tenant.mode):
             return Answer(200, _PLAIN, nothing(name, customer))
@@ -102,17 +101,24 @@ class Lookup:
 class LookupsFirst:
     """The ASGI application: lookups at once, everything else by FastAPI (``api``)."""
 
-    def __init__(self, api: FastAPI) -> None:
-        self.api = api
+    def __init__(self, api: FastAPI, limits: Limits) -> None:
+        self.api, self._limits = api, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET":
             found = named(scope["path"])
             if found is not None:
-                lookup: Lookup = self.api.state.lookup
-                await lookup.send(*found, scope, send)
+                await self._look_up(*found, scope, send)
                 return
-        await self.api(scope, receive, send)
+        await self._limits(self.api, scope, receive, send)
+
+    async def _look_up(self, tenant: str, customer: str, scope: Scope, send: Send) -> None:
+        scope["path_params"] = {"tenant": tenant}  # for the log
+        began, request = time.monotonic(), self._limits.access.begin(scope["headers"])
+        lookup: Lookup = self.api.state.lookup
+        found = await lookup.answer(tenant, customer, scope)
+        await found.send(send, (HEADER, request))
+        self._limits.access.end(scope, found.status, began, route=RECS)
 
 
 _PLAIN: Headers = [

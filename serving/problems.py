@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import ceil
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Send
 
 from schema.errors import FactoryError, NotThere, Problem, Refused
 from serving.control import Denied
@@ -23,6 +25,12 @@ class Answer:
     headers: Headers
     body: bytes = b""
 
+    async def send(self, send: Send, *more: tuple[bytes, bytes]) -> None:
+        """Over ASGI, with more headers."""
+        headers = [*self.headers, *more, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
     @property
     def response(self) -> Response:
         """The same, for a route of FastAPI's."""
@@ -32,14 +40,15 @@ class Answer:
 
 
 def told(error: Exception) -> Answer:
-    """The answer to an error.
+    """The answer to an error; docs/http.md lists every code.
 
     What nobody foresaw is a DEFECT: its details go to the log, not to the caller.
     """
     if isinstance(error, FactoryError):
         error = error.problem
     if isinstance(error, Denied):
-        return _answer(error.status, error.code, error.what, error.next_step)
+        wait = {"retry-after": str(ceil(error.retry_after))} if error.retry_after else None
+        return _answer(error.status, error.code, error.what, error.next_step, wait)
     if isinstance(error, Problem):
         status = _status(error)
         again = {"retry-after": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
@@ -54,6 +63,15 @@ def told(error: Exception) -> Answer:
         code, next_step = f"HTTP_{error.status_code}", "compare with the documentation at /docs"
         return _answer(error.status_code, code, str(error.detail), next_step, error.headers)
     return _answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")
+
+
+def on_the_wire(error: Denied) -> bytes:
+    """The same as bytes, for a request that never became one; the connection ends with it."""
+    answer = told(error)
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}".encode()]
+    lines += [name + b": " + value for name, value in answer.headers]
+    lines += [b"content-length: %d" % len(answer.body), b"connection: close", b"", answer.body]
+    return b"\r\n".join(lines)
 
 
 def tell_errors(app: FastAPI) -> None:

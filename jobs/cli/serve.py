@@ -1,16 +1,24 @@
 """Serve by day."""
 
 import contextlib
+import os
+import resource
 import socket
+import sys
+from typing import Any
 
 import click
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from jobs.cli.door import with_stores
 from schema.config import Config
 from schema.errors import Refused
 from storage.secret import is_demo, refuse_open_demo
 from storage.stores import Stores
+
+_LEAVE_SECONDS = 25
+"""For what is in flight when the server stops; with what comes before and after, under 30."""
 
 
 @click.command()
@@ -49,15 +57,70 @@ def run_server(config: Config) -> None:
     if is_demo(config):
         click.echo("A demo: its secret was nobody's decision, so it serves this machine only.")
     refuse_taken_port(config)
+    _allow_descriptors()
+    serving = config.serving
+    served = uvicorn.Config(
+        "serving.app:create_app",
+        factory=True,
+        http="serving.wire:Wire",
+        ws="none",
+        host=serving.host,
+        port=serving.port,
+        workers=serving.workers,
+        limit_concurrency=serving.limits.connections,
+        access_log=False,
+        server_header=False,
+        log_config=log_config(os.environ.get("RECFACTORY_LOG", "WARNING").upper()),
+        timeout_worker_healthcheck=20,
+        timeout_graceful_shutdown=_LEAVE_SECONDS,
+    )
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends, not an error
-        uvicorn.run(
-            "serving.app:create_app",
-            factory=True,
-            host=config.serving.host,
-            port=config.serving.port,
-            workers=config.serving.workers,
-            access_log=False,
-            log_level="warning",
-            timeout_worker_healthcheck=60,
-        )
+        if serving.workers > 1:
+            _Workers(served, [served.bind_socket()]).run()
+        else:
+            uvicorn.Server(served).run()
     click.echo("Stopped.")
+
+
+class _Workers(Multiprocess):
+    """Several processes on one socket.
+
+    uvicorn's parent keeps the socket open until its workers are done, though nobody accepts any
+    more: clients would connect, wait, and be reset. So it is closed before the workers stop.
+    """
+
+    def terminate_all(self) -> None:
+        for listening in self.sockets:
+            listening.listen(
+                0
+            )  # so that those who wait are accepted, and hardly anybody joins them
+            listening.close()
+        super().terminate_all()
+
+
+def _allow_descriptors() -> None:
+    """As many as the system lets us have: each connection and each open edition takes some."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """JSON lines, or words where a person sits before them. The access log is always on; of
+    uvicorn only errors are told, unless more is asked for: its warnings are about what clients
+    send, and whoever can send could fill the log.
+    """
+    form = "words" if sys.stderr.isatty() else "json"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {"()": "serving.logs.JsonLines"},
+            "words": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": form}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {
+            "uvicorn": {"level": "ERROR" if level == "WARNING" else level},
+            "recfactory.access": {"level": "INFO"},
+        },
+    }

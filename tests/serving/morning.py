@@ -76,7 +76,7 @@ class Served:
     ) -> Response:
         """Ask below a tenant's address, with a key of that tenant unless another is named."""
         owner = None if role is Role.OPERATOR else key or tenant
-        headers = {"Authorization": f"Bearer {self.keys[owner, role]}"}
+        headers = {"Authorization": f"Bearer {self.keys[owner, role]}", "X-Request-ID": "a-test"}
         return self.client.request(method, f"/tenants/{tenant}{path}", headers=headers, **more)
 
     def recs(
