@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from schema.config import Config, read_config
 from schema.errors import FactoryError, NotThere, Problem, Refused
-from serving import admin, feedback, health, lookup
+from serving import admin, audit, feedback, health, lookup
 from serving.bodies import Problem as ProblemBody
 from serving.control import Denied, Switchboard
 from serving.shelf import Shelf
@@ -55,7 +55,7 @@ def create_app(config: Config | None = None) -> FastAPI:
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, feedback, admin, health):
+    for part in (lookup, feedback, admin, audit, health):
         app.include_router(part.router)
     app.add_exception_handler(Denied, _denied)
     app.add_exception_handler(Problem, _problem)

@@ -148,6 +148,25 @@ class QualityLine(BaseModel):
     because: str
 
 
+class TenantAct(BaseModel):
+    """One line of the audit trail. ``hash`` seals it and, through ``prev``, all before it."""
+
+    tenant: str | None
+    number: int = Field(description="counts within the tenant's own chain")
+    at: datetime
+    actor: str
+    act: str
+    detail: dict[str, Any]
+    prev: str
+    hash: str
+
+
+class InstallationAct(TenantAct):
+    """The same, with its place among all tenants' lines; no tenant: the installation's own."""
+
+    id: int
+
+
 class EditionLine(BaseModel):
     """One edition; ``current`` is the one served."""
 

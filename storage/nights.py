@@ -23,8 +23,9 @@ from schema.records import (
     Realised,
     Tenant,
 )
+from storage.audit import note
 from storage.database import reading
-from storage.ledger import locked, note
+from storage.ledger import locked
 from storage.rows import CHOICES, EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
 
 RUNNING, DONE = "running", "done"

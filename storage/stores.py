@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema.config import Config
 from schema.errors import Problem
 from storage import durable
+from storage.audit import Audit
 from storage.database import connect, migrate
 from storage.datasets import Datasets
 from storage.durable import Disk
@@ -26,6 +27,7 @@ class Stores:
 
     engine: Engine
     ledger: Ledger
+    audit: Audit
     nights: Nights
     feedback: Feedback
     imports: Imports
@@ -33,32 +35,35 @@ class Stores:
     models: Models
     editions: Editions
     pepper: bytes
-    """The installation's secret: key digests are made under it."""
+    """The installation's secret: key digests and the audit trail's hashes are made under it."""
 
 
 def open_stores(config: Config, disk: Disk | None = None) -> Stores:
     """Open the ledger (made and migrated where needed) and the folders of the home."""
     disk = disk or Disk()
     durable.make_folders(disk, config.home)
-    engine = _ledger(config)
+    pepper = durable.secret(disk, config.home / "pepper")
+    engine = _ledger(config, pepper)
     root = config.home / "tenants"
     return Stores(
         engine=engine,
         ledger=Ledger(engine),
+        audit=Audit(engine, pepper),
         nights=Nights(engine),
         feedback=Feedback(engine),
         imports=Imports(engine),
         datasets=Datasets(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),
-        pepper=durable.secret(disk, config.home / "pepper"),
+        pepper=pepper,
     )
 
 
-def _ledger(config: Config) -> Engine:
+def _ledger(config: Config, pepper: bytes) -> Engine:
     """The engine, ready to use; an error never shows the address, which may hold a password."""
     try:
-        engine = connect(config.ledger.url.get_secret_value() or sqlite_url(config.home))
+        url = config.ledger.url.get_secret_value() or sqlite_url(config.home)
+        engine = connect(url).execution_options(pepper=pepper)
         migrate(engine)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         reason = getattr(error, "orig", None) or type(error).__name__

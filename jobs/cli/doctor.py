@@ -15,7 +15,7 @@ from storage.stores import Stores
 @as_json
 @with_stores
 def doctor(stores: Stores, config: Config, json: bool) -> None:
-    """Check the ledger, and every byte of what is served and of every model in force.
+    """Check the ledger, the audit trail, and every byte of what is served and of every model in force.
 
     Exit status 1 if anything is wrong.
 
@@ -25,12 +25,21 @@ def doctor(stores: Stores, config: Config, json: bool) -> None:
         {"what": "home", "state": "ok", "detail": str(config.home)},
         {"what": "SQLite", "state": "ok", "detail": sqlite3.sqlite_version},
     ]
+    findings += [_audit(stores)]
     findings += [_tenant(stores, tenant) for tenant in stores.ledger.tenants()]
     if json:
         print_json(findings)
     else:
         table("Doctor", ["what", "state", "detail"], [list(found.values()) for found in findings])
     raise SystemExit(0 if all(found["state"] == "ok" for found in findings) else 1)
+
+
+def _audit(stores: Stores) -> dict[str, str]:
+    chains = stores.audit.verify()
+    lines = sum(chain.number for chain in chains)
+    faults = [f"{c.tenant or 'installation'}: {fault}" for c in chains for fault in c.faults]
+    state, detail = ("broken", "; ".join(faults)) if faults else ("ok", f"{lines} lines")
+    return {"what": "audit", "state": state, "detail": detail}
 
 
 def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:
