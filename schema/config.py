@@ -55,6 +55,8 @@ class Serving(_Part):
     workers: int = Field(1, ge=1)
     refresh_seconds: float = Field(0.5, gt=0, le=60)
     open_tenants: int = Field(512, ge=1)
+    metrics_tenants: int = Field(200, ge=0)
+    metrics_open: bool = False
 
 
 class Config(BaseSettings):

@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 
 from schema.config import Config, read_config
 from schema.errors import FactoryError, NotThere, Problem, Refused
-from serving import admin, audit, feedback, health, lookup
+from serving import admin, audit, feedback, health, lookup, scrape
 from serving.bodies import Problem as ProblemBody
 from serving.control import Denied, Switchboard
+from serving.metrics import Metrics
 from serving.shelf import Shelf
 from storage.stores import open_stores
 
@@ -40,8 +41,13 @@ def create_app(config: Config | None = None) -> FastAPI:
         app.state.shelf = shelf = Shelf(
             stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
         )
+        app.state.metrics = metrics = Metrics(
+            lambda: (tenant.tenant for tenant in board.tenants), serving.metrics_tenants
+        )
         board.start()
+        metrics.start()
         yield
+        metrics.stop()
         board.stop()
         shelf.close()
         stores.engine.dispose()
@@ -55,7 +61,7 @@ def create_app(config: Config | None = None) -> FastAPI:
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, feedback, admin, audit, health):
+    for part in (lookup, feedback, admin, audit, health, scrape):
         app.include_router(part.router)
     app.add_exception_handler(Denied, _denied)
     app.add_exception_handler(Problem, _problem)
@@ -80,12 +86,14 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(
+    request: Request,
     status: int,
     code: str,
     detail: str,
     next_step: str,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
+    request.app.state.metrics.refused(code)
     body = ProblemBody(
         type=f"urn:recfactory:problem:{code}",
         title=HTTPStatus(status).phrase,
@@ -101,12 +109,12 @@ def _answer(
     )
 
 
-async def _denied(_: Request, error: Exception) -> JSONResponse:
+async def _denied(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Denied)
-    return _answer(error.status, error.code, error.what, error.next_step)
+    return _answer(request, error.status, error.code, error.what, error.next_step)
 
 
-async def _problem(_: Request, error: Exception) -> JSONResponse:
+async def _problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
     if isinstance(error, NotThere):
         status = HTTPStatus.NOT_FOUND
@@ -114,7 +122,7 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
     else:
         status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _answer(status, error.code, error.what, error.next_step)
+    return _answer(request, status, error.code, error.what, error.next_step)
 
 
 async def _factory_error(request: Request, error: Exception) -> JSONResponse:
@@ -122,18 +130,19 @@ async def _factory_error(request: Request, error: Exception) -> JSONResponse:
     return await _problem(request, error.problem)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = "; ".join(
         f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
         for fault in error.errors()
     )
-    return _answer(422, "INVALID", faults[:500], "compare with the documentation at /docs")
+    return _answer(request, 422, "INVALID", faults[:500], "compare with the documentation at /docs")
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return _answer(
+        request,
         error.status_code,
         f"HTTP_{error.status_code}",
         str(error.detail),
@@ -142,6 +151,8 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _defect(_: Request, error: Exception) -> JSONResponse:
+async def _defect(request: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw; the details go to the log, not to the caller."""
-    return _answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")
+    return _answer(
+        request, 500, "DEFECT", "something went wrong inside", "try again; tell the operator"
+    )

@@ -262,4 +262,4 @@ class FeedbackReceipt(BaseModel):
 class Health(BaseModel):
     """Whether this process lives, and whether lists can be served."""
 
-    status: Literal["ok", "not ready"]
+    status: Literal["ok", "degraded", "not ready"]

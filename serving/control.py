@@ -31,6 +31,8 @@ class Switchboard:
     def __init__(self, ledger: Ledger, pepper: bytes, refresh_seconds: float) -> None:
         self._ledger, self._pepper, self._seconds = ledger, pepper, refresh_seconds
         self._control: Control = ledger.control()
+        self.reachable = True
+        """Whether the ledger answered when it was last asked."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="control", daemon=True)
@@ -95,14 +97,13 @@ class Switchboard:
         return list(self._control.tenants.values())
 
     def _watch(self) -> None:
-        failing = False
         while not self._stop.wait(self._seconds):
             try:
                 self.refresh()
-                failing = False
+                self.reachable = True
             except Exception as error:  # whatever the database does, lookups go on
-                if not failing:
+                if self.reachable:
                     log.warning(
                         "the ledger cannot be read (%s); the last known state answers", error
                     )
-                failing = True
+                self.reachable = False

@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from schema.names import Role
 from schema.records import Key, Tenant
 from serving.control import Switchboard
+from serving.metrics import Metrics
 from serving.shelf import Shelf
 from storage.stores import Stores
 
@@ -31,16 +32,22 @@ async def shelf(request: Request) -> Shelf:
     return found
 
 
+async def metrics(request: Request) -> Metrics:
+    found: Metrics = request.app.state.metrics
+    return found
+
+
 Board = Annotated[Switchboard, Depends(switchboard)]
 OpenShelf = Annotated[Shelf, Depends(shelf)]
 AllStores = Annotated[Stores, Depends(stores)]
+Seen = Annotated[Metrics, Depends(metrics)]
 
 
 _BEARER = HTTPBearer(auto_error=False, description="an API key, rf_…")
-_Presented = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+Presented = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 
 
-async def caller(board: Board, presented: _Presented) -> Key:
+async def caller(board: Board, presented: Presented) -> Key:
     return board.key(presented.credentials if presented else None)
 
 

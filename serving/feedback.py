@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from schema.errors import Problem
 from schema.names import FeedbackKind
 from schema.tables import CONTROL, FEEDBACK, ID_MAX_BYTES, Column, Kind
 from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult
-from serving.deps import AllStores, ForSeller, Sold
+from serving.deps import AllStores, ForSeller, Seen, Sold
 from storage.feedback import CONFLICT
 
 router = APIRouter(tags=["feedback"])
@@ -22,7 +23,7 @@ OLDEST = timedelta(days=30)
 
 @router.post("/tenants/{tenant}/feedback", summary="Tell what became of recommendations")
 def feedback(
-    body: FeedbackEvents, tenant: ForSeller, stores: AllStores, products: Sold
+    body: FeedbackEvents, tenant: ForSeller, stores: AllStores, products: Sold, seen: Seen
 ) -> FeedbackReceipt:
     """Store events durably; each gets its own result, and an event id counts once.
 
@@ -52,11 +53,13 @@ def feedback(
     outcomes = stores.feedback.record(tenant.tenant, [row for _, row in kept]) if kept else []
     for (place, _), outcome in zip(kept, outcomes, strict=True):
         results[place] = _result(results[place], outcome)
-    count = [result.result for result in results].count
+    counts = Counter(result.result for result in results)
+    for word, number in counts.items():
+        seen.feedback(tenant.tenant, word, number)
     return FeedbackReceipt(
-        stored=count("stored"),
-        repeated=count("repeated"),
-        refused=count("refused"),
+        stored=counts["stored"],
+        repeated=counts["repeated"],
+        refused=counts["refused"],
         results=results,
     )
 

@@ -1,5 +1,6 @@
 """The button: one customer's list. No database, no model, one read from a mapped file."""
 
+from time import perf_counter
 from typing import Annotated
 
 import orjson
@@ -9,7 +10,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from schema.errors import NotThere
 from schema.names import Bought
 from serving.bodies import Recommendations
-from serving.deps import ForSeller, OpenShelf
+from serving.deps import ForSeller, OpenShelf, Seen
 from tenants.answer import MOST, answer, ask
 from tenants.lifecycle import serves
 
@@ -39,6 +40,7 @@ async def recommendations(
     customer: str,
     tenant: ForSeller,
     shelf: OpenShelf,
+    seen: Seen,
     limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
     bought: Annotated[
         str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
@@ -49,9 +51,11 @@ async def recommendations(
     A customer without a list of their own gets what is popular, marked ``"source": "popular"``.
     A tenant that is off gets 200 with ``"mode": "off"`` and no products.
     """
+    began = perf_counter()
     asked = ask(limit, bought)
     if not serves(tenant.mode):
         body = answer(tenant.tenant, customer, tenant.mode, None, None, (), (), asked)
+        seen.lookup(tenant.tenant, "off", "", perf_counter() - began)
         return Response(orjson.dumps(body), media_type="application/json")
     current = shelf.current(tenant)
     if current is None:
@@ -72,4 +76,5 @@ async def recommendations(
         asked,
         ruling,
     )
+    seen.lookup(tenant.tenant, "served", body["source"], perf_counter() - began)
     return Response(orjson.dumps(body), media_type="application/json")

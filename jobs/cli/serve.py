@@ -1,7 +1,9 @@
 """Serve by day."""
 
 import contextlib
+import os
 import socket
+from tempfile import TemporaryDirectory
 
 import click
 import uvicorn
@@ -43,9 +45,17 @@ def refuse_taken_port(config: Config) -> None:
 
 
 def run_server(config: Config) -> None:
-    """Start uvicorn by the application's import string: no import from serving here."""
+    """Start uvicorn by the application's import string: no import from serving here.
+
+    The workers add their figures up in a folder that is new for every start; its name has to be in
+    the environment before any of them imports prometheus-client.
+    """
     refuse_taken_port(config)
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends, not an error
+    with (
+        contextlib.suppress(KeyboardInterrupt),  # Ctrl-C is how a server ends, not an error
+        TemporaryDirectory(prefix="recfactory-metrics-") as figures,
+    ):
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
         uvicorn.run(
             "serving.app:create_app",
             factory=True,
