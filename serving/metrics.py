@@ -24,6 +24,8 @@ from prometheus_client.samples import Sample
 
 OTHER = "other"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+ALARMING = ("NO_KEY", "NO_TENANT", "ROLE", "DEFECT")
+"""Codes that deploy/alerts.yml counts: told from nought on, or a first burst would not be seen."""
 BOUNDS = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 )  # fmt: skip
@@ -65,6 +67,8 @@ class Metrics:
             for name, (help_, labels) in counters.items()
         ]
         self._lookups, self._feedback, self._refusals, self._within, self._sum = made
+        for code in ALARMING:
+            self._refusals.labels(code)
 
     def lookup(self, tenant: str, outcome: str, source: str, seconds: float) -> None:
         """Count one lookup; from the event loop's thread alone, as all lookups are.

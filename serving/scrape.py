@@ -99,7 +99,7 @@ class Scrape:
             )  # inode, mtime in ns, size: nothing is read
             if stamp is None:
                 missing += 1
-            else:
+            elif tenant.mode is Mode.ON:  # a frozen tenant's lists are meant to grow old
                 label = self._seen.label(tenant.tenant)
                 ages[label] = max(ages.get(label, 0.0), now - stamp[1] / 1e9)
         count = GaugeMetricFamily(
@@ -115,7 +115,7 @@ class Scrape:
         )
         age = GaugeMetricFamily(
             "recfactory_edition_age_seconds",
-            "Since the lists a tenant serves were put in force",
+            "Since the lists of a tenant that is on were put in force",
             labels=["tenant"],
         )
         for label, seconds in sorted(ages.items()):
