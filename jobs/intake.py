@@ -44,6 +44,7 @@ def import_files(
     files: Mapping[str, Path],
     limits: Intake,
     *,
+    by: str,
     now: datetime,
     dry_run: bool = False,
 ) -> ImportReport:
@@ -51,6 +52,7 @@ def import_files(
 
     Args:
         files: by table name.
+        by: who delivers, for the audit trail.
         dry_run: check and report, keep nothing.
 
     Raises:
@@ -84,7 +86,7 @@ def import_files(
             {found.table: found.quarantined for found in checked},
             report.batch,
         )
-        stores.imports.record(tenant.tenant, report.batch, report.as_json(), at=now)
+        stores.imports.record(tenant.tenant, report.batch, report.as_json(), by=by, at=now)
     return report
 
 

@@ -75,6 +75,8 @@ class Serving(_Part):
     spool_bytes: int = Field(256 * 2**20, ge=0)
     log_lookups: bool = False
     limits: Limits = Limits()
+    metrics_tenants: int = Field(200, ge=0)
+    metrics_open: bool = False
 
 
 class Oidc(_Part):

@@ -477,6 +477,50 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLine:
+    """Who did what, when and why."""
+
+    id: int
+    """Its place among all lines of the installation; no tenant is told."""
+    tenant: TenantId | None
+    """Whose chain it is in; None for the installation's."""
+    number: int
+    """Its place in that chain, from 1."""
+    at: datetime
+    actor: str
+    act: str
+    detail: Mapping[str, Any]
+    prev: str
+    """The hash of the line before it."""
+    hash: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As its tenant may see it."""
+        return {
+            "tenant": self.tenant,
+            "number": self.number,
+            "at": self.at,
+            "actor": self.actor,
+            "act": self.act,
+            "detail": dict(self.detail),
+            "prev": self.prev,
+            "hash": self.hash,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a check of one chain of the audit trail found."""
+
+    tenant: str | None
+    number: int
+    """Of the newest line; 0 where there is none."""
+    head: str
+    """The newest line's hash."""
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """What serving has to know to answer: who may ask, and what each tenant chose.
 

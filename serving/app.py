@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from schema.config import Config, read_config
-from serving import admin, feedback, fleet, health, keys, live, lookup
+from serving import admin, audit, feedback, fleet, health, keys, live, lookup, scrape
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
 from serving.delivery import Delivery
@@ -18,6 +18,7 @@ from serving.guard import require_policy
 from serving.lastused import LastUsed
 from serving.limits import Limits
 from serving.lookup import Lookup, LookupsFirst
+from serving.metrics import Metrics
 from serving.policy import POLICY
 from serving.problems import tell_errors
 from serving.shelf import Shelf
@@ -56,17 +57,20 @@ def create_app(config: Config | None = None) -> LookupsFirst:
             refresh_seconds=serving.refresh_seconds,
             stale_days=serving.stale_days,
         )
-        app.state.lookup = Lookup(board, shelf, limits)
+        app.state.metrics = metrics = Metrics(
+            lambda: (tenant.tenant for tenant in board.tenants), serving.metrics_tenants
+        )
+        app.state.lookup = Lookup(board, shelf, limits, metrics)
         app.state.desk = live.Desk()
         used = LastUsed(board.used, stores.ledger)
         delivery = Delivery(stores.feedback, serving.refresh_seconds)
-        board.start()
-        used.start()
-        delivery.start()
+        for thread in (board, used, delivery, metrics):
+            thread.start()
         limits.load.watch(asyncio.get_running_loop())
         yield
         if issuer:
             issuer.stop()
+        metrics.stop()
         delivery.stop()
         used.stop()
         board.stop()
@@ -83,7 +87,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, live, feedback, admin, keys, fleet, health):
+    for part in (lookup, live, feedback, admin, keys, fleet, audit, health, scrape):
         app.include_router(part.router)
     tell_errors(app)
     require_policy(app)

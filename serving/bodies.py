@@ -211,6 +211,25 @@ class OutcomeLine(BaseModel):
     )
 
 
+class TenantAct(BaseModel):
+    """One line of the audit trail. ``hash`` seals it and, through ``prev``, all before it."""
+
+    tenant: str | None
+    number: int = Field(description="counts within the tenant's own chain")
+    at: datetime
+    actor: str
+    act: str
+    detail: dict[str, Any]
+    prev: str
+    hash: str
+
+
+class InstallationAct(TenantAct):
+    """The same, with its place among all tenants' lines; no tenant: the installation's own."""
+
+    id: int
+
+
 class EditionLine(BaseModel):
     """One edition; ``current`` is the one served."""
 
@@ -393,4 +412,4 @@ class Fleet(BaseModel):
 class Health(BaseModel):
     """Whether this process lives, and whether lists can be served."""
 
-    status: Literal["ok", "not ready"]
+    status: Literal["ok", "degraded", "not ready"]

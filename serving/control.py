@@ -58,7 +58,8 @@ class Switchboard:
         self._pepper, self._seconds = pepper, refresh_seconds
         self._control: Control = ledger.control()
         self._stopped = revoked.ids()
-        self._failing = False
+        self.reachable = True
+        """Whether the ledger answered when it was last asked."""
         self.used: dict[str, datetime] = {}
         """When each key was last used, here."""
         self._lock = threading.Lock()
@@ -154,8 +155,8 @@ class Switchboard:
         """Refresh; while the ledger is away, keep what is known and say so once."""
         try:
             self.refresh()
-            self._failing = False
+            self.reachable = True
         except Exception as error:  # whatever the database does, lookups go on
-            if not self._failing:
+            if self.reachable:
                 log.warning("the ledger cannot be read (%s); the last known state answers", error)
-            self._failing = True
+            self.reachable = False

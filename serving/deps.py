@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 
 from schema.records import Caller, Tenant
 from serving.control import Switchboard
+from serving.metrics import Metrics
 from serving.shelf import Shelf
 from storage.stores import Stores
 
@@ -29,9 +30,15 @@ async def shelf(request: Request) -> Shelf:
     return found
 
 
+async def metrics(request: Request) -> Metrics:
+    found: Metrics = request.app.state.metrics
+    return found
+
+
 Board = Annotated[Switchboard, Depends(switchboard)]
 OpenShelf = Annotated[Shelf, Depends(shelf)]
 AllStores = Annotated[Stores, Depends(stores)]
+Seen = Annotated[Metrics, Depends(metrics)]
 
 
 async def caller(request: Request) -> Caller:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from schema.errors import Problem
 from schema.names import FeedbackKind
 from schema.tables import CONTROL, FEEDBACK, ID_MAX_BYTES, Column, Kind
 from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult, OutcomeLine
-from serving.deps import AllStores, Sold, TheTenant
+from serving.deps import AllStores, Seen, Sold, TheTenant
 from serving.guard import Guarded
 from storage.feedback import CONFLICT, SPOOLED, STORED
 from tenants.lifecycle import business_date
@@ -25,7 +26,7 @@ OLDEST = timedelta(days=30)
 
 @router.post("/tenants/{tenant}/feedback", summary="Tell what became of recommendations")
 def feedback(
-    body: FeedbackEvents, tenant: TheTenant, stores: AllStores, products: Sold
+    body: FeedbackEvents, tenant: TheTenant, stores: AllStores, products: Sold, seen: Seen
 ) -> FeedbackReceipt:
     """Store events durably; each gets its own result, and an event id counts once.
 
@@ -59,11 +60,13 @@ def feedback(
     fates = stores.feedback.keep(tenant.tenant, [row for _, row in kept]) if kept else []
     for (place, _), outcome in zip(kept, fates, strict=True):
         results[place] = _result(results[place], outcome)
-    count = [result.result for result in results].count
+    counts = Counter(result.result for result in results)
+    for word, number in counts.items():
+        seen.feedback(tenant.tenant, word, number)
     return FeedbackReceipt(
-        stored=count("stored"),
-        repeated=count("repeated"),
-        refused=count("refused"),
+        stored=counts["stored"],
+        repeated=counts["repeated"],
+        refused=counts["refused"],
         spooled=fates.count(SPOOLED),
         results=results,
     )

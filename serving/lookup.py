@@ -5,9 +5,11 @@ FastAPI cost several times what the lookup itself does. Its place in the API's d
 the route table, is the route declared here, which answers by the same function.
 """
 
+import logging
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -15,18 +17,21 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.types import Receive, Scope, Send
 
-from schema.errors import FactoryError, NotThere, Problem, Refused
-from schema.names import Bought
+from schema.errors import NotThere, Refused
+from schema.names import Bought, Source
 from serving.bodies import Recommendations
-from serving.control import Denied, Switchboard
+from serving.control import Switchboard
 from serving.guard import Guarded, admit
 from serving.limits import Limits
 from serving.logs import HEADER
+from serving.metrics import Metrics
 from serving.policy import RECS
 from serving.problems import Answer, Headers, told
 from serving.shelf import Shelf
 from tenants.answer import MOST, Ask, answer, ask, nothing
 from tenants.lifecycle import serves
+
+log = logging.getLogger("recfactory.serving")
 
 
 class _Any(Convertor[str]):
@@ -66,25 +71,33 @@ def named(path: str) -> tuple[str, str] | None:
 class Lookup:
     """Answers lookups from what is in memory and on the shelf."""
 
-    def __init__(self, board: Switchboard, shelf: Shelf, limits: Limits) -> None:
-        self._board, self._shelf, self._limits = board, shelf, limits
+    def __init__(self, board: Switchboard, shelf: Shelf, limits: Limits, metrics: Metrics) -> None:
+        self._board, self._shelf, self._limits, self._metrics = board, shelf, limits, metrics
 
     async def answer(self, tenant: str, customer: str, scope: Scope) -> Answer:
         """Answer one request, whatever is wrong with it."""
+        began = time.perf_counter()
         try:
             self._limits.host(scope)
-            return await self._answer(tenant, customer, scope)
-        except (Denied, Problem, FactoryError) as error:
-            return told(error)
+            found, outcome, source = await self._answer(tenant, customer, scope)
+        except Exception as error:
+            found, tenant, source = told(error), "", ""  # a tenant that was not proven is not named
+            outcome = found.code
+            self._metrics.refused(outcome)
+            if found.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.exception("a lookup failed")
+        self._metrics.lookup(tenant, outcome, source, time.perf_counter() - began)
+        return found
 
-    async def _answer(self, name: str, customer: str, scope: Scope) -> Answer:
+    async def _answer(self, name: str, customer: str, scope: Scope) -> tuple[Answer, str, str]:
+        """The answer, and for the metrics its outcome and source."""
         caller, tenant = admit(self._board, "GET", RECS, scope["headers"], name)
         assert tenant is not None  # the policy's path names one
         scope["caller"] = caller  # for the log
         self._limits.spend(caller)
         asked = _asked(scope["query_string"])
         if not serves(tenant.mode):
-            return Answer(200, _PLAIN, nothing(name, customer))
+            return Answer(200, _PLAIN, nothing(name, customer)), "off", ""
         found = self._shelf.ready(tenant) or await self._shelf.current(tenant)
         if found is None:
             raise nothing_published()
@@ -92,10 +105,11 @@ class Lookup:
         tag = found.tag(tenant.mode, stale)
         headers = [*_PLAIN, (b"etag", tag)]
         if (b"if-none-match", tag) in scope["headers"]:
-            return Answer(304, headers)
+            return Answer(304, headers), "unchanged", ""
         own = found.edition.lists.of(customer)
         body = answer(name, customer, tenant.mode, found.shown, own, asked, stale=stale)
-        return Answer(200, headers, body)
+        source = Source.POPULAR if own is None else Source.PERSONAL
+        return Answer(200, headers, body), "served", source.value
 
 
 class LookupsFirst:

@@ -24,6 +24,7 @@ class Answer:
     status: int
     headers: Headers
     body: bytes = b""
+    code: str = ""  # of a problem
 
     async def send(self, send: Send, *more: tuple[bytes, bytes]) -> None:
         """Over ASGI, with more headers."""
@@ -77,8 +78,10 @@ def on_the_wire(error: Denied) -> bytes:
 def tell_errors(app: FastAPI) -> None:
     """Let every route of an application answer errors so."""
 
-    async def handle(_: Request, error: Exception) -> Response:
-        return told(error).response
+    async def handle(request: Request, error: Exception) -> Response:
+        answer = told(error)
+        request.app.state.metrics.refused(answer.code)
+        return answer.response
 
     for kind in (Denied, Problem, FactoryError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, handle)
@@ -110,4 +113,4 @@ def _answer(
     more = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else headers or {}
     raw = [(b"content-type", b"application/problem+json")]
     raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in more.items()]
-    return Answer(status, raw, orjson.dumps(body))
+    return Answer(status, raw, orjson.dumps(body), code)

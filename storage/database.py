@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator
 from schema.errors import Problem
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a test compares it with the folder."""
 
 
@@ -116,6 +116,10 @@ def briefly(engine: Engine, seconds: float) -> Iterator[Connection]:
 
 def migrate(engine: Engine) -> None:
     """Bring the database to HEAD; costs one query when it is there already.
+
+    Args:
+        engine: with the installation's pepper among its options, which the audit trail is
+            sealed under.
 
     Raises:
         Problem: it was made by a newer version of the program.

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Engine, func, insert, select
 
 from schema.names import TenantId
+from storage.audit import note
 from storage.database import reading
 from storage.rows import BATCHES
 
@@ -16,7 +17,9 @@ class Imports:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def record(self, tenant: TenantId, batch: str, report: dict[str, Any], *, at: datetime) -> None:
+    def record(
+        self, tenant: TenantId, batch: str, report: dict[str, Any], *, by: str, at: datetime
+    ) -> None:
         with self._engine.begin() as connection:
             last = connection.execute(
                 select(func.max(BATCHES.c.id)).where(BATCHES.c.tenant == tenant)
@@ -26,6 +29,7 @@ class Imports:
                     tenant=tenant, id=(last or 0) + 1, batch=batch, imported_at=at, report=report
                 )
             )
+            note(connection, tenant, by, "import", {"batch": batch}, at)
 
     def reports(self, tenant: TenantId, limit: int = 20) -> list[dict[str, Any]]:
         """Newest first: batch, imported_at, report."""

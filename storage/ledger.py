@@ -1,9 +1,10 @@
-"""Tenants, modes, rules, keys and the audit trail: verbs over SQL.
+"""Tenants, modes, rules and keys: verbs over SQL.
 
-Whatever serving has to notice raises ``revision`` in the same transaction.
+Every act is noted in the audit trail in the same transaction, which also raises ``revision``, by
+which serving notices it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,9 @@ from schema.errors import NotThere, Refused
 from schema.names import Action, Mode, ProductId, Role, TenantId
 from schema.records import Control, Key, Rule, Tenant
 from schema.rules import admit
+from storage.audit import note
 from storage.database import reading
-from storage.rows import AUDIT, KEY_USES, KEYS, REVISION, RULES, TENANTS
+from storage.rows import KEY_USES, KEYS, REVISION, RULES, TENANTS
 
 
 class Ledger:
@@ -230,7 +232,7 @@ class Ledger:
     def note_uses(self, uses: Mapping[str, datetime]) -> None:
         """Keep when keys were last used; a later moment that somebody else told stays."""
         with self._engine.begin() as connection:
-            known = dict(connection.execute(select(KEY_USES)).tuples().all())
+            known: dict[str, datetime] = dict(connection.execute(select(KEY_USES)).tuples().all())
             for key_id, at in uses.items():
                 if key_id not in known:
                     connection.execute(insert(KEY_USES).values(key_id=key_id, last_used_at=at))
@@ -238,24 +240,6 @@ class Ledger:
                     connection.execute(
                         update(KEY_USES).where(KEY_USES.c.key_id == key_id).values(last_used_at=at)
                     )
-
-    def audit(
-        self, tenant: TenantId, limit: int = 100, acts: Collection[str] = ()
-    ) -> list[dict[str, Any]]:
-        """What was done to a tenant, newest first: at, actor, act, detail.
-
-        Args:
-            acts: only these; every one if none is named.
-        """
-        query = select(AUDIT).where(AUDIT.c.tenant == tenant)
-        if acts:
-            query = query.where(AUDIT.c.act.in_(acts))
-        query = query.order_by(AUDIT.c.id.desc()).limit(limit)
-        with reading(self._engine) as connection:
-            return [
-                {"at": row.at, "actor": row.actor, "act": row.act, "detail": row.detail}
-                for row in connection.execute(query).all()
-            ]
 
     def revision(self) -> int:
         with reading(self._engine) as connection:
@@ -283,21 +267,6 @@ def no_tenant(tenant: str) -> NotThere:
 
 def no_key() -> NotThere:
     return NotThere("there is no such key", "see `recfactory key list`", code="NO_SUCH_KEY")
-
-
-def note(
-    connection: Connection,
-    tenant: str | None,
-    by: str,
-    act: str,
-    detail: Mapping[str, Any],
-    at: datetime,
-) -> None:
-    """Add a line to the audit trail, inside the transaction that does the act."""
-    connection.execute(
-        insert(AUDIT).values(tenant=tenant, actor=by, act=act, detail=dict(detail), at=at)
-    )
-    connection.execute(update(REVISION).values(number=REVISION.c.number + 1))
 
 
 def locked(connection: Connection, tenant: TenantId) -> Tenant:

@@ -23,8 +23,9 @@ from schema.records import (
     Realised,
     Tenant,
 )
+from storage.audit import note
 from storage.database import reading
-from storage.ledger import locked, note
+from storage.ledger import locked
 from storage.rows import CHOICES, EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
 
 RUNNING, DONE = "running", "done"
@@ -293,6 +294,18 @@ class Nights:
             newest, (NIGHTS.c.tenant == newest.c.tenant) & (NIGHTS.c.night == newest.c.night)
         )
         return {TenantId(row.tenant): _report(row) for row in self._rows(query)}
+
+    def outcomes(self) -> dict[str, int]:
+        """How many tenants' newest night came to what; one that is running counts by its state."""
+        newest = select(NIGHTS.c.tenant, func.max(NIGHTS.c.night).label("night"))
+        last = newest.group_by(NIGHTS.c.tenant).subquery()
+        word = func.coalesce(NIGHTS.c.outcome, NIGHTS.c.state).label("word")
+        query = (
+            select(word, func.count().label("tenants"))
+            .join(last, (NIGHTS.c.tenant == last.c.tenant) & (NIGHTS.c.night == last.c.night))
+            .group_by(word)
+        )
+        return {row.word: row.tenants for row in self._rows(query)}
 
     def models(self, tenant: TenantId) -> list[dict[str, Any]]:
         """A tenant's models, newest first, with the verdict each got."""

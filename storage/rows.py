@@ -106,7 +106,14 @@ AUDIT = Table(
     Column("actor", Text, nullable=False),
     Column("act", String(32), nullable=False),
     Column("detail", JSON, nullable=False),
+    Column("number", _NUMBER, nullable=False),
+    Column("prev", String(64), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),
 )
+"""Triggers refuse to change or delete a line; no two lines can follow the same one (``prev``).
+
+``number`` counts within one tenant's chain, ``id`` over all of them.
+"""
 
 BATCHES = Table(
     "batches",

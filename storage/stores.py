@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema.config import Config
 from schema.errors import Problem
 from storage import durable
+from storage.audit import Audit
 from storage.database import connect, migrate
 from storage.datasets import Datasets
 from storage.durable import Disk
@@ -29,6 +30,7 @@ class Stores:
 
     engine: Engine
     ledger: Ledger
+    audit: Audit
     nights: Nights
     feedback: Feedback
     imports: Imports
@@ -37,7 +39,7 @@ class Stores:
     editions: Editions
     revoked: Revoked
     pepper: bytes
-    """The installation's secret: key digests are made under it."""
+    """The installation's secret: key digests and the audit trail's hashes are made under it."""
 
 
 def open_stores(config: Config, disk: Disk | None = None) -> Stores:
@@ -49,11 +51,13 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
     """
     disk = disk or Disk()
     durable.make_folders(disk, config.home)
-    engine = _ledger(config)
+    secret = pepper(config)
+    engine = _ledger(config, secret)
     root = config.home / "tenants"
     return Stores(
         engine=engine,
         ledger=Ledger(engine),
+        audit=Audit(engine, secret),
         nights=Nights(engine),
         feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
         imports=Imports(engine),
@@ -61,14 +65,15 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         models=Models(root, disk),
         editions=Editions(root, disk),
         revoked=Revoked(config.home / "revoked", disk),
-        pepper=pepper(config),
+        pepper=secret,
     )
 
 
-def _ledger(config: Config) -> Engine:
+def _ledger(config: Config, pepper: bytes) -> Engine:
     """The engine, ready to use; an error never shows the address, which may hold a password."""
     try:
-        engine = connect(config.ledger.url.get_secret_value() or sqlite_url(config.home))
+        url = config.ledger.url.get_secret_value() or sqlite_url(config.home)
+        engine = connect(url).execution_options(pepper=pepper)
         migrate(engine)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         reason = getattr(error, "orig", None) or type(error).__name__

@@ -134,9 +134,8 @@ class World:
 
     def import_(self, name: TenantId, made: Tables, limits: Intake | None = None) -> ImportReport:
         files = write_files(self.folder / "inbox" / name, made)
-        return import_files(
-            self.stores, self.tenant(name), files, limits or self.config.intake, now=NOW
-        )
+        limits = limits or self.config.intake
+        return import_files(self.stores, self.tenant(name), files, limits, by="test", now=NOW)
 
     def night(
         self, name: TenantId, night: date = NIGHT, clock: Callable[[], datetime] | None = None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.door import as_json, day, now, print_json, table, with_stores
+from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
 from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
@@ -48,7 +48,9 @@ def import_(
     given = {"customers": customers, "products": products, "interactions": interactions}
     files = {name: path for name, path in given.items() if path is not None}
     known = stores.ledger.tenant(tenant)
-    report = import_files(stores, known, files, config.intake, now=now(), dry_run=dry_run)
+    report = import_files(
+        stores, known, files, config.intake, by=actor(), now=now(), dry_run=dry_run
+    )
     if json:
         print_json(report.as_json())
     else:

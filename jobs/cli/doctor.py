@@ -15,7 +15,7 @@ from storage.stores import Stores
 @as_json
 @with_stores
 def doctor(stores: Stores, config: Config, json: bool) -> None:
-    """Check the ledger, the spool, and every byte of what is served and of every model in force.
+    """Check the ledger, the spool, the audit trail, and every byte of what is served and in force.
 
     Exit status 1 if anything is wrong.
 
@@ -26,6 +26,7 @@ def doctor(stores: Stores, config: Config, json: bool) -> None:
         {"what": "SQLite", "state": "ok", "detail": sqlite3.sqlite_version},
         _spool(stores),
     ]
+    findings += [_audit(stores)]
     findings += [_tenant(stores, tenant) for tenant in stores.ledger.tenants()]
     if json:
         print_json(findings)
@@ -51,6 +52,14 @@ def _spool(stores: Stores) -> dict[str, str]:
     else:
         state, detail = "ok", "no feedback waits"
     return {"what": "spool", "state": state, "detail": detail}
+
+
+def _audit(stores: Stores) -> dict[str, str]:
+    chains = stores.audit.verify()
+    lines = sum(chain.number for chain in chains)
+    faults = [f"{c.tenant or 'installation'}: {fault}" for c in chains for fault in c.faults]
+    state, detail = ("broken", "; ".join(faults)) if faults else ("ok", f"{lines} lines")
+    return {"what": "audit", "state": state, "detail": detail}
 
 
 def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:

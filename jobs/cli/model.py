@@ -171,8 +171,8 @@ def _line(stores: Stores, tenant: Tenant, number: int | None) -> dict[str, Any]:
     ranked = {row["edition"]: row["model"] for row in stores.nights.editions(tenant.tenant)}
     kept = row["model"] in stores.models.numbers(tenant.uid)
     passed = tenant.model is not None and row["model"] <= tenant.model
-    acts = stores.ledger.audit(tenant.tenant, 1000, ("promote", "discard"))
-    decided = [act for act in acts if act["detail"]["model"] == row["model"]]
+    acts = stores.audit.of(tenant.tenant, 1000, ("promote", "discard"))
+    decided = [act.as_json() for act in acts if act.detail["model"] == row["model"]]
     figures = dict(report.figures) if report else {}
     line = {
         **row,

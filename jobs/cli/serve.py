@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import sys
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -52,7 +53,11 @@ def refuse_taken_port(config: Config) -> None:
 
 
 def run_server(config: Config) -> None:
-    """Start uvicorn by the application's import string: no import from serving here."""
+    """Start uvicorn by the application's import string: no import from serving here.
+
+    The workers add their figures up in a folder that is new for every start; its name has to be in
+    the environment before any of them imports prometheus-client.
+    """
     refuse_open_demo(config)
     if is_demo(config):
         click.echo("A demo: its secret was nobody's decision, so it serves this machine only.")
@@ -74,7 +79,11 @@ def run_server(config: Config) -> None:
         timeout_worker_healthcheck=20,
         timeout_graceful_shutdown=_LEAVE_SECONDS,
     )
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends, not an error
+    with (
+        contextlib.suppress(KeyboardInterrupt),  # Ctrl-C is how a server ends, not an error
+        TemporaryDirectory(prefix="recfactory-metrics-") as figures,
+    ):
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
         if serving.workers > 1:
             _Workers(served, [served.bind_socket()]).run()
         else:

@@ -160,7 +160,7 @@ def _described(stores: Stores, config: Config, known: Tenant) -> dict[str, Any]:
         "settings": settings_of(
             config.template, known.changes, chosen.changes if chosen else {}
         ).model_dump(mode="json"),
-        "audit": stores.ledger.audit(known.tenant),
+        "audit": [line.as_json() for line in stores.audit.of(known.tenant)],
     }
 
 

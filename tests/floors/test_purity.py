@@ -48,7 +48,7 @@ def test_the_factory_is_pure(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    files("schema", "tenants", "factory", "storage", "jobs", "serving"),
+    files("schema", "tenants", "factory", "storage", "jobs", "serving", "recfactory"),
     ids=lambda path: f"{path.parent.name}.{path.stem}",
 )
 def test_only_one_module_writes_files(path: Path) -> None:
@@ -66,7 +66,7 @@ def test_only_one_module_writes_files(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    files("schema", "factory", "tenants", "storage", "jobs", "serving"),
+    files("schema", "factory", "tenants", "storage", "jobs", "serving", "recfactory"),
     ids=lambda path: f"{path.parent.name}.{path.stem}",
 )
 def test_nobody_uses_pickle(path: Path) -> None:
@@ -80,7 +80,7 @@ def test_nobody_uses_pickle(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", files("schema", "factory", "tenants", "storage", "jobs", "serving")
+    "path", files("schema", "factory", "tenants", "storage", "jobs", "serving", "recfactory")
 )
 def test_imports_stand_at_the_head(path: Path) -> None:
     """One exception: the migration's import, paid only after an upgrade."""

@@ -52,7 +52,9 @@ class Shop:
         for table, path in paths.items():
             path.write_text(files[table])
         tenant = self.world.tenant(self.name)
-        return import_files(self.world.stores, tenant, paths, limits, now=NOW, dry_run=dry_run)
+        return import_files(
+            self.world.stores, tenant, paths, limits, by="test", now=NOW, dry_run=dry_run
+        )
 
     def refused(self, limits: Intake = LIMITS, **files: str) -> FactoryError:
         with pytest.raises(FactoryError) as told:
@@ -429,8 +431,7 @@ def test_a_parquet_delivery_is_the_same_as_a_csv(shop: Shop, tmp_path: Path) -> 
     rows = {"customer_id": ["C-1"], "product_id": ["P-1"], "occurred_at": [moment]}
     pq.write_table(pa.table(rows), path)
 
-    import_files(
-        shop.world.stores, shop.world.tenant(ACME), {"interactions": path}, LIMITS, now=NOW
-    )
+    files = {"interactions": path}
+    import_files(shop.world.stores, shop.world.tenant(ACME), files, LIMITS, by="test", now=NOW)
 
     assert shop.column("interactions", "occurred_at") == [moment]

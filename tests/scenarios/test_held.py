@@ -76,9 +76,9 @@ class TestPromoting:
 
     def test_keeps_who_why_and_which_model_was_in_force(self, world: World) -> None:
         promote(world)
-        [act, *_] = world.stores.ledger.audit(ACME)
-        assert (act["act"], act["actor"]) == ("promote", "ann")
-        assert act["detail"] == {"model": 3, "was": 2, "why": "a new catalogue"}
+        [act, *_] = world.stores.audit.of(ACME)
+        assert (act.act, act.actor) == ("promote", "ann")
+        assert act.detail == {"model": 3, "was": 2, "why": "a new catalogue"}
 
     def test_leaves_the_verdict_as_the_gate_gave_it(self, world: World) -> None:
         promote(world)
@@ -123,9 +123,9 @@ class TestDiscarding:
 
     def test_keeps_who_and_why(self, world: World) -> None:
         discard(world)
-        [act, *_] = world.stores.ledger.audit(ACME)
-        assert (act["act"], act["actor"]) == ("discard", "ann")
-        assert act["detail"] == {"model": 3, "why": "a leak"}
+        [act, *_] = world.stores.audit.of(ACME)
+        assert (act.act, act.actor) == ("discard", "ann")
+        assert act.detail == {"model": 3, "why": "a leak"}
 
     def test_does_not_hinder_the_next_night(self, world: World) -> None:
         discard(world)
@@ -233,9 +233,9 @@ class TestTheVerdict:
 
 
 def assert_refused(world: World, act: Act, number: int, code: str) -> None:
-    before = contents(folder_of(world, ACME)), world.tenant(ACME), world.stores.ledger.audit(ACME)
+    before = contents(folder_of(world, ACME)), world.tenant(ACME), world.stores.audit.of(ACME)
     with pytest.raises(Refused) as refused:
         act(world, number)
     assert refused.value.code == code
-    after = contents(folder_of(world, ACME)), world.tenant(ACME), world.stores.ledger.audit(ACME)
+    after = contents(folder_of(world, ACME)), world.tenant(ACME), world.stores.audit.of(ACME)
     assert after == before

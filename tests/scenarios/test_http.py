@@ -112,9 +112,9 @@ def command(world: World, *words: str, check: bool = True) -> str:
 
 
 @contextmanager
-def server(world: World, night: Night, **more: str) -> Iterator[Server]:
+def server(world: World, night: Night, port: int = 0, **more: str) -> Iterator[Server]:
     """Start the real thing and wait until it answers; end it as Ctrl-C would."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with socket.create_server(("127.0.0.1", port)) as probe:
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [RECFACTORY, "serve"],

@@ -73,10 +73,10 @@ class TestTheSwitch:
     def test_keeps_who_turned_it_and_why(self, served: Served) -> None:
         switch(served, "freeze", "stocktaking until Monday")
 
-        [act, *_] = served.world.stores.ledger.audit(ACME)
+        [act, *_] = served.world.stores.audit.of(ACME)
         admin = served.keys[ACME, Role.ADMIN].removeprefix("rf_").partition(".")[0]
-        assert (act["act"], act["actor"]) == ("mode", f"key {admin}")
-        assert act["detail"] == {
+        assert (act.act, act.actor) == ("mode", f"key {admin}")
+        assert act.detail == {
             "was": "on",
             "mode": "freeze",
             "why": "stocktaking until Monday",
@@ -180,10 +180,10 @@ class TestAHeldModel:
     def test_keeps_who_said_so_and_why(self, act: str, held: Served) -> None:
         held.ask("POST", f"/models/3/{act}", json={"why": "I looked"})
 
-        [told, *_] = held.world.stores.ledger.audit(ACME)
+        [told, *_] = held.world.stores.audit.of(ACME)
         admin = held.keys[ACME, Role.ADMIN].removeprefix("rf_").partition(".")[0]
-        assert (told["act"], told["actor"]) == (act, f"key {admin}")
-        assert told["detail"]["why"] == "I looked"
+        assert (told.act, told.actor) == (act, f"key {admin}")
+        assert told.detail["why"] == "I looked"
 
     @pytest.mark.parametrize("act", ["promote", "discard"])
     def test_is_the_only_kind_a_person_decides_about(self, act: str, house: Served) -> None:
@@ -272,11 +272,11 @@ class TestGoingBack:
         until(lambda: served_edition(rolled) == 1)
 
     def test_keeps_who_did_it_and_why(self, rolled: Served) -> None:
-        [act, *_] = rolled.world.stores.ledger.audit(ACME)
+        [act, *_] = rolled.world.stores.audit.of(ACME)
 
-        assert act["act"] == "activate"
-        assert act["actor"].startswith("key ")
-        assert act["detail"]["why"] == "odd lists"
+        assert act.act == "activate"
+        assert act.actor.startswith("key ")
+        assert act.detail["why"] == "odd lists"
 
     def test_does_not_touch_another_tenant(self, rolled: Served) -> None:
         assert rolled.world.tenant(BETA).held_until is None

@@ -57,6 +57,8 @@ class TestTheDocument:
             "GET /tenants",
             "POST /tenants",
             "GET /fleet",
+            "GET /tenants/{tenant}/audit",
+            "GET /audit",
             "GET /health/live",
             "GET /health/ready",
         }
@@ -94,6 +96,8 @@ class TestTheDocument:
             "GET /tenants": "TenantLine",
             "POST /tenants": "TenantLine",
             "GET /fleet": "Fleet",
+            "GET /tenants/{tenant}/audit": "TenantAct",
+            "GET /audit": "InstallationAct",
             "GET /health/live": "Health",
             "GET /health/ready": "Health",
         }
@@ -123,6 +127,7 @@ class TestTheDocument:
     def test_says_where_a_key_is_wanted(self, document: dict[str, Any]) -> None:
         for name, operation in operations(document):
             assert ("security" not in operation) == (" /health/" in name), name
+            assert ("security" in operation) == (not name.startswith("GET /health/")), name
 
     def test_and_its_page_are_served(self, house: Served) -> None:
         assert house.client.get("/openapi.json").status_code == 200

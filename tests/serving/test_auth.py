@@ -108,12 +108,12 @@ class TestEveryRouteBelowATenant:
     def test_changes_nothing_of_a_foreign_tenant(
         self, method: str, path: str, served: Served
     ) -> None:
-        ledger = served.world.stores.ledger
-        before = ledger.tenant(BETA), ledger.audit(BETA)
+        ledger, audit = served.world.stores.ledger, served.world.stores.audit
+        before = ledger.tenant(BETA), audit.of(BETA)
 
         served.ask(method, path, BETA, key=ACME, json=BODIES.get((method, path)))
 
-        assert (ledger.tenant(BETA), ledger.audit(BETA)) == before
+        assert (ledger.tenant(BETA), audit.of(BETA)) == before
 
     @pytest.mark.parametrize(("method", "path"), ADMINS)
     def test_but_the_sellers_two_wants_an_admins_key(

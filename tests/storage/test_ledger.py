@@ -139,24 +139,24 @@ class TestRules:
 
     def test_that_say_the_same_are_refused_and_leave_no_trace(self, two: World) -> None:
         two.stores.ledger.add_rule(ACME, rule(), at=NOW)
-        audit = two.stores.ledger.audit(ACME)
+        audit = two.stores.audit.of(ACME)
         with pytest.raises(Refused):
             two.stores.ledger.add_rule(ACME, rule(), at=NOW)
         assert two.tenant(ACME).rules == (rule(1),)
-        assert two.stores.ledger.audit(ACME) == audit
+        assert two.stores.audit.of(ACME) == audit
 
     def test_are_in_the_audit_trail_with_who_what_and_why(self, two: World) -> None:
         two.stores.ledger.add_rule(ACME, rule(), at=NOW)
         two.stores.ledger.remove_rule(ACME, 1, by="bob", at=NOW)
-        removed, added, _ = two.stores.ledger.audit(ACME)
-        assert (removed["act"], removed["actor"], removed["detail"]) == (
+        removed, added, _ = two.stores.audit.of(ACME)
+        assert (removed.act, removed.actor, removed.detail) == (
             "rule removed",
             "bob",
             {"rule": 1},
         )
-        assert (added["act"], added["actor"]) == ("rule added", "ann")
-        assert added["detail"]["product"] == "P-1"
-        assert added["detail"]["why"] == "recall"
+        assert (added.act, added.actor) == ("rule added", "ann")
+        assert added.detail["product"] == "P-1"
+        assert added.detail["why"] == "recall"
 
     def test_reach_what_serving_knows(self, two: World) -> None:
         before = two.stores.ledger.control()
@@ -171,24 +171,20 @@ class TestAudit:
     def test_every_act_is_noted_with_who_when_and_why_newest_first(self, two: World) -> None:
         later = NOW + timedelta(hours=1)
         two.stores.ledger.change_mode(ACME, Mode.OFF, by="ann", why="moving", at=later)
-        newest, first = two.stores.ledger.audit(ACME)
-        assert first["act"] == "register"
-        assert newest == {
-            "at": later,
-            "actor": "ann",
-            "act": "mode",
-            "detail": {"was": "on", "mode": "off", "why": "moving"},
-        }
+        newest, first = two.stores.audit.of(ACME)
+        assert first.act == "register"
+        assert (newest.at, newest.actor, newest.act) == (later, "ann", "mode")
+        assert newest.detail == {"was": "on", "mode": "off", "why": "moving"}
 
     def test_a_tenant_sees_only_what_was_done_to_it(self, two: World) -> None:
         two.switch(BETA, Mode.OFF)
-        assert [line["act"] for line in two.stores.ledger.audit(ACME)] == ["register"]
+        assert [line.act for line in two.stores.audit.of(ACME)] == ["register"]
 
     def test_what_was_refused_is_not_noted(self, two: World) -> None:
-        before = len(two.stores.ledger.audit(ACME))
+        before = len(two.stores.audit.of(ACME))
         with pytest.raises(Refused):
             two.stores.ledger.register(ACME, "t-x", "Another", "UTC", by="test", at=NOW)
-        assert len(two.stores.ledger.audit(ACME)) == before
+        assert len(two.stores.audit.of(ACME)) == before
 
 
 class TestRevision:
@@ -220,6 +216,6 @@ class TestInstants:
     def test_come_back_aware_and_in_utc_whatever_zone_they_came_in(self, two: World) -> None:
         local = datetime(2026, 4, 1, 2, tzinfo=UTC).astimezone()
         two.stores.ledger.change_mode(ACME, Mode.OFF, by="ann", why="", at=local)
-        at = two.stores.ledger.audit(ACME)[0]["at"]
+        at = two.stores.audit.of(ACME)[0].at
         assert at == local
         assert at.utcoffset() == timedelta(0)

@@ -271,9 +271,9 @@ class TestActivate:
         activate(two, 1, point)
         assert two.tenant(ACME).model == 1
         assert two.tenant(ACME).held_until == NOW + HOLD
-        line = two.stores.ledger.audit(ACME)[0]
-        assert (line["act"], line["actor"]) == ("activate", "ann")
-        assert line["detail"] == {"edition": 1, "model": 1, "why": "odd lists"}
+        line = two.stores.audit.of(ACME)[0]
+        assert (line.act, line.actor) == ("activate", "ann")
+        assert line.detail == {"edition": 1, "model": 1, "why": "odd lists"}
 
     def test_an_unknown_edition_is_not_there(self, two: World) -> None:
         conclude(two, lease_of(two))

@@ -1,0 +1,1 @@
+"""For programs that call a recfactory server: ``from recfactory.client import Client``."""
