@@ -123,7 +123,7 @@ def require_policy(app: FastAPI) -> None:
     for found in iter_route_contexts(app.routes):
         methods = (found.methods or {"GET"}) - {"HEAD"}  # a mount has none; HEAD goes with GET
         for method in methods:
-            routes[method, found.path_format] = isinstance(found.original_route, Guarded)
+            routes[method, found.path_format or ""] = isinstance(found.original_route, Guarded)
     faults = [f"{route} is not in serving/policy.py" for route in routes.keys() - POLICY.keys()]
     faults += [f"{line} of serving/policy.py has no route" for line in POLICY.keys() - routes]
     faults += [

@@ -22,7 +22,7 @@ from schema.names import Mode, Role
 from serving.app import create_app
 from serving.oidc import Issuer
 from tests.serving.morning import Night, problem, until
-from tests.world import World
+from tests.world import ACME, World
 
 NAME, OURS = "https://sign-in.example", "recfactory"
 ROLES = {
@@ -277,4 +277,4 @@ class TestASignIn:
             assert foreign.content == client.get("/tenants/nobody/mode", headers=lead).content
             bad = {"Authorization": f"Bearer {confused()}"}
             problem(client.get(recs, headers=bad), 401, "NO_KEY")
-        assert morning.stores.ledger.audit(morning.tenant("acme").tenant)[0]["actor"] == "oidc u-17"  # type: ignore[arg-type]
+        assert morning.stores.audit.of(ACME, 1)[0].actor == "oidc u-17"

@@ -344,7 +344,7 @@ class TestWhileANewEditionIsRead:
             return bool(found.shown.ruling.hidden)
 
         async def both() -> list[bool]:
-            return await asyncio.gather(hidden(before), hidden(after), hidden(before))
+            return list(await asyncio.gather(hidden(before), hidden(after), hidden(before)))
 
         assert shelf.loop.run(both()) == [False, True, False]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from schema.errors import Problem
-from schema.records import CELL, Grounds
+from schema.records import CELL, Grounds, entries
 from storage.durable import Disk
 from storage.editions import GROUNDS, Editions
 from storage.grounds import mapped, packed
@@ -123,7 +123,7 @@ class TestAnEdition:
 
         edition = editions.open(ONE, number, sha)
 
-        assert [entry.product for entry in edition.lists.of("C-2") or []] == [1, 2, 3]
+        assert [entry.product for entry in entries(edition.lists.of("C-2") or b"")] == [1, 2, 3]
         assert edition.grounds is not None
         with pytest.raises(Problem) as refused:
             edition.grounds.open()
