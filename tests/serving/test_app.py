@@ -31,6 +31,7 @@ class TestTheDocument:
     def test_lists_every_route(self, document: dict[str, Any]) -> None:
         assert {name for name, _ in operations(document)} == {
             "GET /tenants/{tenant}/customers/{customer}/recs",
+            "POST /tenants/{tenant}/customers/{customer}/recs",
             "POST /tenants/{tenant}/feedback",
             "GET /tenants/{tenant}/mode",
             "PUT /tenants/{tenant}/mode",
@@ -56,6 +57,7 @@ class TestTheDocument:
 
         assert shown == {
             "GET /tenants/{tenant}/customers/{customer}/recs": "Recommendations",
+            "POST /tenants/{tenant}/customers/{customer}/recs": "Reranked",
             "POST /tenants/{tenant}/feedback": "FeedbackReceipt",
             "GET /tenants/{tenant}/mode": "ModeState",
             "PUT /tenants/{tenant}/mode": "ModeState",
