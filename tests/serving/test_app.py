@@ -32,6 +32,7 @@ class TestTheDocument:
     def test_lists_every_route(self, document: dict[str, Any]) -> None:
         assert {name for name, _ in operations(document)} == {
             "GET /tenants/{tenant}/customers/{customer}/recs",
+            "POST /tenants/{tenant}/customers/{customer}/recs",
             "POST /tenants/{tenant}/feedback",
             "GET /tenants/{tenant}/outcomes",
             "GET /tenants/{tenant}/mode",
@@ -71,6 +72,7 @@ class TestTheDocument:
 
         assert shown == {
             "GET /tenants/{tenant}/customers/{customer}/recs": "Recommendations",
+            "POST /tenants/{tenant}/customers/{customer}/recs": "Reranked",
             "POST /tenants/{tenant}/feedback": "FeedbackReceipt",
             "GET /tenants/{tenant}/outcomes": "OutcomeLine",
             "GET /tenants/{tenant}/mode": "ModeState",

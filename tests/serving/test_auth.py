@@ -14,6 +14,7 @@ from tests.world import ACME, BETA, World, open_world
 RECS = "/customers/C-0001/recs"
 NOBODY = TenantId("nobody")
 BODIES: Mapping[tuple[str, str], object] = {
+    ("POST", RECS): {"interested": {"categories": ["odd"]}},
     ("PUT", "/mode"): {"mode": "on", "why": "a test"},
     ("POST", "/feedback"): {"events": [{}]},
     ("POST", "/editions/1/activate"): {"why": "a test"},
@@ -56,6 +57,7 @@ def served(house: Served) -> Served:
 def test_the_routes_below_a_tenant_are_these() -> None:
     assert set(addresses()) == {
         ("GET", RECS),
+        ("POST", RECS),
         ("POST", "/feedback"),
         ("GET", "/outcomes"),
         ("GET", "/mode"),
