@@ -4,6 +4,7 @@ One LMDB file; a key is a customer id in UTF-8, its value the entries of the lis
 ``schema.records.ENTRY`` says, best first and without padding.
 """
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,38 +37,28 @@ def _body(entries: object) -> bytes:
     return entries[entries["product"] >= 0].tobytes()  # type: ignore[index,no-any-return]
 
 
+_OPEN: dict[tuple[int, int], tuple[lmdb.Environment, int]] = {}
+"""By device and inode: the environment, and how many readers use it."""
+_OPENING = threading.Lock()
+
+
 class ListReader:
-    """Looks customers up in one file. A file is opened once per process and never changes.
+    """Looks customers up in one file, which never changes.
+
+    LMDB must not open a file twice in a process, and somebody who checks an edition before a rollback
+    may be beside somebody who serves from it: readers of one file share what is open.
 
     Raises:
         Problem: the file is shorter than it says (mapping it would kill the process).
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._environment = lmdb.open(
-                str(path),
-                subdir=False,
-                readonly=True,
-                lock=False,
-                readahead=False,
-                max_spare_txns=8,
-            )
-        except lmdb.Error as error:
-            raise Problem(
-                f"{path.name} cannot be opened: {error}",
-                "keep the edition before it; repeat the night",
-                code="LISTS_SHORT",
-            ) from error
-        info = self._environment.info()
-        needed = (info["last_pgno"] + 1) * self._environment.stat()["psize"]
-        if path.stat().st_size < needed:
-            self._environment.close()
-            raise Problem(
-                f"{path.name} has {path.stat().st_size} bytes of {needed}",
-                "keep the edition before it; repeat the night",
-                code="LISTS_SHORT",
-            )
+        found = path.stat()
+        self._file = found.st_dev, found.st_ino
+        with _OPENING:
+            shared, readers = _OPEN.get(self._file, (None, 0))
+            self._environment = _opened(path, found.st_size) if shared is None else shared
+            _OPEN[self._file] = self._environment, readers + 1
 
     def __len__(self) -> int:
         """Lists of customers, the popular one not counted."""
@@ -102,4 +93,27 @@ class ListReader:
         return ["" if key == POPULAR else key.decode() for key in keys], list(bodies)
 
     def close(self) -> None:
-        self._environment.close()
+        with _OPENING:
+            environment, readers = _OPEN.pop(self._file)
+            if readers > 1:
+                _OPEN[self._file] = environment, readers - 1
+            else:
+                environment.close()
+
+
+def _opened(path: Path, size: int) -> lmdb.Environment:
+    try:
+        environment = lmdb.open(
+            str(path), subdir=False, readonly=True, lock=False, readahead=False, max_spare_txns=8
+        )
+    except lmdb.Error as error:
+        raise _short(f"{path.name} cannot be opened: {error}") from error
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if size < needed:
+        environment.close()
+        raise _short(f"{path.name} has {size} bytes of {needed}")
+    return environment
+
+
+def _short(what: str) -> Problem:
+    return Problem(what, "keep the edition before it; repeat the night", code="LISTS_SHORT")

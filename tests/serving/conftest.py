@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.morning import Night, Served, one_night, serving
+from tests.serving.sign_in import SignIn
 from tests.world import World
 
 
@@ -42,3 +43,10 @@ def house(night: Night, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 def served(own: Served) -> Served:
     """A test's own, unless its file says that it leaves no trace."""
     return own
+
+
+@pytest.fixture
+def sign_in() -> Iterator[SignIn]:
+    made = SignIn()
+    yield made
+    made.close()

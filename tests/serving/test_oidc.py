@@ -1,19 +1,10 @@
-"""Tokens of a sign-in: a real issuer that signs, and serves its keys over HTTP."""
+"""Tokens of a sign-in that really signs them."""
 
-import base64
-import hashlib
-import hmac
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
@@ -22,94 +13,8 @@ from schema.names import Mode, Role
 from serving.app import create_app
 from serving.oidc import Issuer
 from tests.serving.morning import Night, problem, until
+from tests.serving.sign_in import EC, NAME, OURS, ROLES, RSA, SignIn, confused, token
 from tests.world import ACME, World
-
-NAME, OURS = "https://sign-in.example", "recfactory"
-ROLES = {
-    "sales": Role.SELLER,
-    "sales-lead": Role.ADMIN,
-    "platform": Role.OPERATOR,
-    "audit": Role.AUDITOR,
-}
-_RSA = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
-_EC = ec.generate_private_key(ec.SECP256R1())
-
-
-class SignIn:
-    """Signs tokens and publishes the public halves of its keys."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, Any] = {"one": _RSA[0], "curve": _EC}
-        self.asked, self.away = 0, False
-        sign_in = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                sign_in.asked += 1
-                self.send_response(503 if sign_in.away else 200)
-                self.end_headers()
-                if not sign_in.away:
-                    self.wfile.write(json.dumps({"keys": sign_in.published()}).encode())
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    @property
-    def settings(self) -> Oidc:
-        port = self._server.server_port
-        return Oidc(
-            issuer=NAME, audience=OURS, jwks_url=f"http://127.0.0.1:{port}/jwks", roles=ROLES
-        )
-
-    def published(self) -> list[dict[str, Any]]:
-        kinds = {rsa.RSAPrivateKey: "RS256", ec.EllipticCurvePrivateKey: "ES256"}
-        found = []
-        for kid, key in self.keys.items():
-            name = next(alg for kind, alg in kinds.items() if isinstance(key, kind))
-            algorithm: Any = jwt.get_algorithm_by_name(name)
-            found.append({**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid})
-        return found
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-def token(key: Any = _RSA[0], alg: str = "RS256", kid: str | None = "one", **claims: Any) -> str:
-    """A good seller's token of acme, but for what is said; a claim that is None is left out."""
-    now = int(time.time())
-    body = {"iss": NAME, "aud": OURS, "sub": "u-17", "exp": now + 60, "iat": now}
-    body |= {"tenant": "acme", "role": "sales"} | claims
-    headers = None if kid is None else {"kid": kid}
-    said = {name: value for name, value in body.items() if value is not None}
-    return jwt.encode(said, key, algorithm=alg, headers=headers)
-
-
-def confused() -> str:
-    """Signed by HMAC with the public key for a secret, which everybody knows."""
-    public = (
-        _RSA[0]
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    head, body, _ = token().split(".")
-    head = (
-        base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"one","typ":"JWT"}').rstrip(b"=").decode()
-    )
-    mac = hmac.digest(public, f"{head}.{body}".encode(), hashlib.sha256)
-    return f"{head}.{body}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
-
-
-@pytest.fixture
-def sign_in() -> Iterator[SignIn]:
-    made = SignIn()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -131,7 +36,7 @@ class TestAToken:
         assert (caller.actor, caller.tenant, caller.role) == ("oidc u-17", "acme", Role.SELLER)
 
     def test_may_be_signed_on_a_curve(self, issuer: Issuer) -> None:
-        assert issuer.caller(token(_EC, "ES256", "curve")) is not None
+        assert issuer.caller(token(EC, "ES256", "curve")) is not None
 
     @pytest.mark.parametrize("word", ["platform", "audit"])
     def test_of_an_operator_or_auditor_names_no_tenant(self, word: str, issuer: Issuer) -> None:
@@ -172,11 +77,11 @@ class TestAToken:
             {"role": "operator", "tenant": None},
             {"kid": None},
             {"kid": "curve"},
-            {"key": _RSA[1]},
+            {"key": RSA[1]},
             {"alg": "RS512"},
             {"key": "", "alg": "none"},
         ],
-        ids=str,
+        ids="+".join,
     )
     def test_that_says_anything_wrong_is_worth_nothing(
         self, wrong: dict[str, Any], issuer: Issuer
@@ -207,8 +112,8 @@ class TestAToken:
 
 class TestTheIssuersKeys:
     def test_are_fetched_again_when_one_is_not_known(self, sign_in: SignIn, issuer: Issuer) -> None:
-        sign_in.keys["two"] = _RSA[1]
-        new = token(_RSA[1], kid="two")
+        sign_in.keys["two"] = RSA[1]
+        new = token(RSA[1], kid="two")
 
         assert issuer.caller(new) is None  # nobody waits for the issuer
         until(lambda: issuer.caller(new) is not None)
