@@ -87,7 +87,9 @@ class _Workers(Multiprocess):
 
     def terminate_all(self) -> None:
         for listening in self.sockets:
-            listening.listen(0)  # so that those who wait are accepted, and hardly anybody joins them
+            listening.listen(
+                0
+            )  # so that those who wait are accepted, and hardly anybody joins them
             listening.close()
         super().terminate_all()
 

@@ -59,7 +59,10 @@ class Running:
         return found
 
     def answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as s:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), 5) as s,
+        ):
             s.sendall(b"GET /health/ready HTTP/1.1\r\nConnection: close\r\n\r\n")
             return s.recv(100).startswith(b"HTTP/1.1 200")
         return False

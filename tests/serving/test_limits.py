@@ -1,9 +1,6 @@
 import gzip
 import json
-import socket
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +9,7 @@ from schema.names import Role
 from serving.load import PLACES, Kind
 from tests.serving.morning import Night, Served, problem, serving, until
 from tests.serving.port import Port, heard, listening, status
-from tests.world import ACME, BETA, World, open_world
+from tests.world import ACME, BETA, World
 
 CAP = 20_000
 SMALL = Serving(refresh_seconds=0.02, limits=Limits(body_bytes=CAP, body_seconds=1))
@@ -72,9 +69,8 @@ class TestABody:
         with port.connect() as line:
             line.sendall(post(port, JSON, b"Content-Length: 1073741824"))
             assert status(heard(line)) == 413
-            with pytest.raises(OSError):  # noqa: PT011 (reset or broken pipe)
-                while True:
-                    line.sendall(b" " * 100_000)
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                line.sendall(b" " * 2**26)
         until(lambda: port.connections == 0)
 
     def test_that_is_compressed_is_refused_unread(self, port: Port) -> None:
@@ -107,9 +103,7 @@ class TestABody:
         self, body: bytes, port: Port
     ) -> None:
         for path in (b"/tenants/acme/feedback", b"/tenants/acme/rules", b"/nowhere"):
-            answer = port.say(
-                post(port, JSON, b"Content-Length: %d" % len(body), path=path), body
-            )
+            answer = port.say(post(port, JSON, b"Content-Length: %d" % len(body), path=path), body)
             assert (status(answer), code(answer)) == (422, "JSON")
 
     def test_that_trickles_is_told_that_its_time_is_over(self, port: Port) -> None:

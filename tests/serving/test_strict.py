@@ -50,7 +50,20 @@ def test_what_could_be_read_in_two_ways_or_hardly_at_all_is_refused(body: bytes)
 
 @pytest.mark.parametrize(
     "value",
-    [{}, [], "x", 1, -1.5, 1e308, None, True, {"a": [{"b": {"c": 1}}]}, [[[[1]]]], "客户-👩‍🔧", 2**63],
+    [
+        {},
+        [],
+        "x",
+        1,
+        -1.5,
+        1e308,
+        None,
+        True,
+        {"a": [{"b": {"c": 1}}]},
+        [[[[1]]]],
+        "客户-👩‍🔧",
+        2**63,
+    ],
 )
 def test_what_is_plain_passes(value: object) -> None:
     check(json.dumps(value).encode())
