@@ -50,20 +50,24 @@ class Load:
     def __init__(self) -> None:
         self.at_work = dict.fromkeys(PLACES, 0)
         self.behind = 0.0
+        self._least, self._ends = math.inf, 0.0
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look from now on, until the loop ends."""
-        least, ends = math.inf, loop.time() + _INTERVAL
+        due = loop.time() + _LOOK
 
-        def look(due: float) -> None:
-            nonlocal least, ends
+        def look() -> None:
             now = loop.time()
-            least = min(least, now - due)
-            if now >= ends:
-                self.behind, least, ends = least, math.inf, now + _INTERVAL
-            loop.call_at(now + _LOOK, look, now + _LOOK)
+            self.late(now - due, now)
+            self.watch(loop)
 
-        look(loop.time())
+        loop.call_at(due, look)
+
+    def late(self, seconds: float, now: float) -> None:
+        """Note that a timer came so late."""
+        self._least = min(self._least, seconds)
+        if now >= self._ends:
+            self.behind, self._least, self._ends = self._least, math.inf, now + _INTERVAL
 
     def admit(self, kind: Kind) -> None:
         """Whether there is room for one more.

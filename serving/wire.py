@@ -32,7 +32,7 @@ class Wire(HttpToolsProtocol):
         self._heading = True
         self._full = self._leaving = False
         self._deaf = 0  # after a refusal: how much more may be thrown away
-        self._refusal: Denied | None = None
+        self._refusal = _REQUEST
         self._owed: object = None
 
     def connection_made(self, transport: Any) -> None:
@@ -52,7 +52,7 @@ class Wire(HttpToolsProtocol):
                 self.transport.abort()
             return
         if self._full:  # answered only now: before a client has asked, it may not be reading
-            self._refusal = overloaded()
+            self._refusal = _FULL
             self.send_400_response("")
             return
         if self._heading:
@@ -77,7 +77,7 @@ class Wire(HttpToolsProtocol):
                 self._refuse(_HEAD)
         self._heading, self._head = False, 0
         super().on_headers_complete()
-        self.headers = _Trailers()
+        self.headers = _NOWHERE
         if self._leaving:
             self.cycle.keep_alive = False
 
@@ -88,7 +88,7 @@ class Wire(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Every refusal on this floor ends here, as a problem document like any other."""
-        self.transport.write(on_the_wire(self._refusal or _REQUEST))
+        self.transport.write(self._refusal)
         self._end()
 
     def shutdown(self) -> None:
@@ -98,9 +98,9 @@ class Wire(HttpToolsProtocol):
         else:
             super().shutdown()
 
-    def _refuse(self, why: Denied) -> None:
-        self._refusal = why
-        raise ValueError(why.code)  # ends the parsing, and comes back as send_400_response
+    def _refuse(self, answer: bytes) -> None:
+        self._refusal = answer
+        raise ValueError  # ends the parsing, and comes back as send_400_response
 
     def _end(self) -> None:
         """Close our half, and let the client read what we said before the line is cut: closing
@@ -137,18 +137,27 @@ class Wire(HttpToolsProtocol):
         self._watch = self.loop.call_later(PATIENCE, self._look)
 
 
-class _Trailers(list[tuple[bytes, bytes]]):
-    """Where headers go that come after the head: nowhere."""
+class _Nowhere(list[tuple[bytes, bytes]]):
+    """Where headers go that come after the head."""
 
     def append(self, _: tuple[bytes, bytes]) -> None:
         pass
 
 
-_REQUEST = Denied(400, "that was not HTTP/1.1", "send a well-formed request", "REQUEST")
-_HEAD = Denied(
-    431,
-    f"the head has more than {HEADERS} headers or {HEAD_BYTES} bytes",
-    "send fewer and shorter headers",
-    "HEADERS",
+_NOWHERE = _Nowhere()
+
+_REQUEST = on_the_wire(
+    Denied(400, "that was not HTTP/1.1", "send a well-formed request", "REQUEST")
 )
-_URL = Denied(414, f"the address has more than {URL_BYTES} bytes", "ask for less at once", "URL")
+_HEAD = on_the_wire(
+    Denied(
+        431,
+        f"the head has more than {HEADERS} headers or {HEAD_BYTES} bytes",
+        "send fewer and shorter headers",
+        "HEADERS",
+    )
+)
+_URL = on_the_wire(
+    Denied(414, f"the address has more than {URL_BYTES} bytes", "ask for less at once", "URL")
+)
+_FULL = on_the_wire(overloaded())

@@ -1,5 +1,4 @@
 import asyncio
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -75,23 +74,26 @@ class TestAWorker:
 
 
 class TestBehind:
-    def test_is_the_standing_delay_of_the_event_loop(self) -> None:
-        async def busy() -> float:
+    def test_is_the_least_delay_within_a_second(self) -> None:
+        load = Load()
+        for tenth in range(30):
+            load.late(0.2 + (tenth % 3) / 10, 100 + tenth / 10)
+
+        assert load.behind == 0.2
+
+    def test_is_not_told_by_one_long_step_and_is_over_when_it_is_over(self) -> None:
+        load = Load()
+        for tenth in range(30):
+            load.late(5.0 if tenth == 7 else 0.001, 100 + tenth / 10)
+            assert load.behind <= 0.001
+
+    def test_is_looked_at_while_the_loop_runs(self) -> None:
+        async def run() -> Load:
             load = Load()
+            load.late(9, 0)
             load.watch(asyncio.get_running_loop())
-            for _ in range(14):
-                time.sleep(0.15)
-                await asyncio.sleep(0)
-            return load.behind
+            while load.behind == 9:
+                await asyncio.sleep(0.01)
+            return load
 
-        assert asyncio.run(busy()) > LAG[Kind.ADMIN]
-
-    def test_is_not_told_by_one_long_step(self) -> None:
-        async def one() -> float:
-            load = Load()
-            load.watch(asyncio.get_running_loop())
-            time.sleep(0.8)
-            await asyncio.sleep(0.5)
-            return load.behind
-
-        assert asyncio.run(one()) < 0.5
+        assert asyncio.run(run()).behind < 9

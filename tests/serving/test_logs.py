@@ -55,7 +55,7 @@ class TestALine:
 
     def test_of_an_error_says_where_but_not_with_which_values(self) -> None:
         try:
-            dict[str, int]()["C-0001"]
+            dict[str, str]()["C-0001"]
         except KeyError:
             line = written("failed", exc=sys.exc_info())
 
