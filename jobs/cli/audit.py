@@ -73,11 +73,9 @@ def _print_chains(chains: Collection[Chain], json: bool) -> None:
 
 def _heads(file: Path) -> list[Chain]:
     try:
-        return [
-            Chain(told["tenant"], told["number"], told["head"])
-            for told in orjson.loads(file.read_bytes())
-        ]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        first, *rest = orjson.loads(file.read_bytes())
+        return [Chain(told["tenant"], told["number"], told["head"]) for told in (first, *rest)]
+    except (KeyError, TypeError, ValueError) as error:
         raise Refused(
             f"{file} is not what `recfactory audit --verify --json` prints",
             "name a file that holds its output",
