@@ -6,10 +6,10 @@ export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench lock clean
+.PHONY: help setup run test check format bench bench-day lock clean
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: .venv/.ready ## install everything into .venv (seconds when nothing changed)
 
@@ -52,6 +52,9 @@ format: setup ## put the code into the one format
 
 bench: setup ## what is measured, as ratios against a floor taken in the same run
 	$(BIN)/python -m benchmarks.night
+
+bench-day: setup ## the lookup against its floors, latency, swaps, 4,000 tenants (needs wrk)
+	$(BIN)/python -m benchmarks.day
 
 lock: ## resolve the dependencies anew (maintainers)
 	.boot/bin/uv pip compile -q --upgrade $(COMPILE) requirements-boot.in -o requirements-boot.lock

@@ -35,6 +35,7 @@ from benchmarks.day.served import Served, free_port, served
 from storage.durable import Disk
 from storage.editions import Current, Editions
 
+ROOT = Path(__file__).parents[2]
 FIRST = Size(tenants=1, customers=2000, products=500)
 FLOORS = {
     "bare ASGI function": "benchmarks.day.floors:bare",
@@ -113,7 +114,7 @@ def run(home: Path, key: str, tenants: int, seconds: float, rounds: int) -> dict
 def serve(env: Mapping[str, str]) -> Any:
     """The real service."""
     port = free_port()
-    more = {**env, "RECFACTORY_SERVING__PORT": str(port)}
+    more = {**env, **UNLIMITED, "RECFACTORY_SERVING__PORT": str(port)}
     return served(["recfactory", "serve"], port, more)
 
 
@@ -129,17 +130,8 @@ def _floors(stack: ExitStack, home: Path, key: str, lookup: Served) -> dict[str,
     found = {}
     for what, app in FLOORS.items():
         port = free_port()
-        words = [
-            "uvicorn",
-            app,
-            "--app-dir",
-            "/work/main",
-            "--port",
-            str(port),
-            "--no-access-log",
-            "--log-level",
-            "error",
-        ]
+        words = ["uvicorn", app, f"--app-dir={ROOT}", f"--port={port}"]
+        words += ["--no-access-log", "--log-level=error"]
         factory = [] if app.endswith(":bare") else ["--factory"]
         found[what] = stack.enter_context(served([*words, *factory], port, env))
     return found

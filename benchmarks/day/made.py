@@ -19,6 +19,7 @@ from schema.records import ENTRY, Lists, Product, Rule
 from storage.durable import Disk
 from storage.editions import Current, Editions
 from storage.rows import TENANTS
+from storage.secret import make_secret
 from storage.stores import Stores, open_stores
 from tenants.access import make_key
 
@@ -64,6 +65,7 @@ def build(home: Path, first: Size, others: Size) -> str:
     Returns:
         An operator's key, which opens every tenant.
     """
+    make_secret(home, Disk())
     stores = open_stores(Config(home=home))
     now = datetime.now(UTC)
     key, text = make_key(None, Role.OPERATOR, "benchmark", stores.pepper, at=now)

@@ -43,8 +43,10 @@ class Latencies:
         return float(np.percentile(self.seconds, percent) * 1e3)
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, load: "_Load") -> None:
+class Connection(asyncio.Protocol):
+    """One line to the server, with one request under way at most."""
+
+    def __init__(self, load: "Load") -> None:
         self._load, self._buffer, self.due = load, b"", 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -67,12 +69,16 @@ class _Connection(asyncio.Protocol):
         self._load.lost(self)
 
 
-class _Load:
-    def __init__(self, requests: Sequence[bytes], rate: float, seconds: float, look: int) -> None:
+class Load:
+    """The requests, each with its moment, and what became of them."""
+
+    def __init__(
+        self, requests: Sequence[bytes], rate: float, seconds: float, look: int = 10
+    ) -> None:
         self.requests, self.look = requests, look
         rng = np.random.default_rng(0)
         self.due = np.cumsum(rng.exponential(1 / rate, int(rate * seconds))).tolist()
-        self.idle: deque[_Connection] = deque()
+        self.idle: deque[Connection] = deque()
         self.waiting: deque[tuple[float, bytes]] = deque()
         self.seconds: list[float] = []
         self.errors = self.mixed = self.asked = 0
@@ -80,7 +86,7 @@ class _Load:
     async def run(self, port: int, connections: int) -> None:
         loop = asyncio.get_running_loop()
         self._all = [
-            (await loop.create_connection(lambda: _Connection(self), "127.0.0.1", port))[1]
+            (await loop.create_connection(lambda: Connection(self), "127.0.0.1", port))[1]
             for _ in range(connections)
         ]
         begin = time.perf_counter() + 0.05
@@ -108,11 +114,11 @@ class _Load:
         else:
             self.waiting.append((due, request))
 
-    def answered(self, connection: _Connection, answer: bytes) -> None:
+    def answered(self, connection: Connection, answer: bytes) -> None:
         if answer.startswith(b"HTTP/1.1 200"):
             self.seconds.append(time.perf_counter() - connection.due)
             if len(self.seconds) % self.look == 0:
-                self.mixed += _mixed(answer)
+                self.mixed += mixed(answer)
         else:
             self.errors += 1
         if self.waiting:
@@ -120,12 +126,13 @@ class _Load:
         else:
             self.idle.append(connection)
 
-    def lost(self, connection: _Connection) -> None:
+    def lost(self, connection: Connection) -> None:
         if not self._done:
             self.errors += 1
 
 
-def _mixed(answer: bytes) -> bool:
+def mixed(answer: bytes) -> bool:
+    """Whether an answer holds products of two editions or tenants, or of another than it says."""
     edition = _EDITION.search(answer)
     marks, tenants = set(_MARK.findall(answer)), set(_TENANT.findall(answer))
     return edition is None or marks != {edition[1]} or len(tenants) != 1
@@ -141,7 +148,7 @@ def measure(
     look: int = 10,
 ) -> Latencies:
     """Send requests, in turn, at a rate per second; look into every so manyth answer."""
-    load = _Load(requests, rate, seconds, look)
+    load = Load(requests, rate, seconds, look)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(load.run(port, connections))
     return Latencies(np.array(load.seconds), load.errors, load.mixed, load.asked)

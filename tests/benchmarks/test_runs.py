@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import shutil
 import sys
+import time
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import cases, live, night, peers, readme, replay, template
+from benchmarks.day import __main__ as day
+from benchmarks.day import openloop
 from factory.blend import FRESH, REPEAT
 from jobs.demo import LAST_DAY, DemoTenant
 from jobs.evaluate import read_folder
@@ -235,3 +240,48 @@ class TestTheOthers:
         written = page.read_text()
         assert "| acme |" in written
         assert readme.differs(readme.BLOCK.search(written), written) is None
+
+
+class TestTheDay:
+    """Needs ``wrk``, as the benchmark does; ``.ci/run`` installs it."""
+
+    @pytest.mark.skipif(
+        shutil.which("wrk") is None and os.environ.get("CI") != "true",
+        reason="wrk is not installed: apt-get install wrk",
+    )
+    def test_sets_the_lookup_beside_its_floors_and_mixes_nothing(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = ["day", "--tenants", "5", "--seconds", "0.3", "--rounds", "1", "--json"]
+        monkeypatch.setattr(sys, "argv", asked)
+        day.main()
+        told = json.loads(capsys.readouterr().out)
+
+        assert set(told["share_of_bare"]) == {*day.FLOORS, day.LOOKUP}
+        assert all(rate > 0 for rate in told["requests_per_second"].values())
+        for what in ("open_loop", "while_swapping", "all_tenants"):
+            figures = told[what]
+            assert (figures["errors"], figures["mixed"]) == (0, 0), what
+            assert figures["p50_ms"] <= figures["p99_ms"] <= figures["p99.9_ms"]
+        assert told["while_swapping"]["swaps_per_minute"] > 0
+        assert told["all_tenants"]["descriptors"] >= 6
+
+    def test_sees_an_answer_that_mixes_two_editions_or_two_tenants(self) -> None:
+        def answer(*ids: str) -> bytes:
+            return b'{"edition":2,"ids":[%b]}' % b",".join(f'"{name}"'.encode() for name in ids)
+
+        assert not openloop.mixed(answer("t0001-e2-P-0001", "t0001-e2-P-0002"))
+        assert openloop.mixed(answer("t0001-e2-P-0001", "t0001-e1-P-0002"))
+        assert openloop.mixed(answer("t0001-e2-P-0001", "t0002-e2-P-0002"))
+        assert openloop.mixed(answer("t0001-e1-P-0001"))
+
+    def test_latency_runs_from_the_moment_a_request_was_due(self) -> None:
+        load = openloop.Load([b"GET"], rate=100, seconds=1)
+        connection = openloop.Connection(load)
+        connection.due = time.perf_counter() - 3  # it waited for three seconds to be sent
+
+        load.answered(connection, b"HTTP/1.1 200 OK\r\n")
+        load.answered(connection, b"HTTP/1.1 503 Service Unavailable\r\n")
+
+        assert [round(seconds) for seconds in load.seconds] == [3]
+        assert load.errors == 1
