@@ -28,7 +28,8 @@ is the connections, and these are counted (serving/wire.py).
 LAG = {Kind.ADMIN: 0.05, Kind.SELLER: 0.1}
 """Seconds the event loop may be behind, all the time, before this kind is refused."""
 
-_LOOK, _INTERVAL = 0.05, 1.0  # seconds
+_LOOK = 0.05  # seconds
+_LOOKS = 20  # a second's, where the loop is not behind
 
 
 def kind_of(method: str, path: str) -> Kind:
@@ -43,31 +44,30 @@ def kind_of(method: str, path: str) -> Kind:
 class Load:
     """What this worker is at, and how far its event loop is behind.
 
-    Behind is the least delay of a timer within a second (the standing queue of CoDel, RFC 8289):
-    a single long step, after which the loop catches up, turns nobody away.
+    Behind is the least delay of twenty timers, a second at least (the standing queue of CoDel,
+    RFC 8289): a single long step, after which the loop catches up, turns nobody away.
     """
 
     def __init__(self) -> None:
         self.at_work = dict.fromkeys(PLACES, 0)
         self.behind = 0.0
-        self._least, self._ends = math.inf, 0.0
+        self._least, self._looks = math.inf, 0
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look from now on, until the loop ends."""
         due = loop.time() + _LOOK
 
         def look() -> None:
-            now = loop.time()
-            self.late(now - due, now)
+            self.late(loop.time() - due)
             self.watch(loop)
 
         loop.call_at(due, look)
 
-    def late(self, seconds: float, now: float) -> None:
+    def late(self, seconds: float) -> None:
         """Note that a timer came so late."""
-        self._least = min(self._least, seconds)
-        if now >= self._ends:
-            self.behind, self._least, self._ends = self._least, math.inf, now + _INTERVAL
+        self._least, self._looks = min(self._least, seconds), self._looks + 1
+        if self._looks == _LOOKS:
+            self.behind, self._least, self._looks = self._least, math.inf, 0
 
     def admit(self, kind: Kind) -> None:
         """Whether there is room for one more.

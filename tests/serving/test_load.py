@@ -74,23 +74,31 @@ class TestAWorker:
 
 
 class TestBehind:
-    def test_is_the_least_delay_within_a_second(self) -> None:
+    def test_is_the_least_delay_of_the_last_second(self) -> None:
         load = Load()
-        for tenth in range(30):
-            load.late(0.2 + (tenth % 3) / 10, 100 + tenth / 10)
+        for look in range(60):
+            load.late(0.2 + (look % 3) / 10)
 
         assert load.behind == 0.2
 
-    def test_is_not_told_by_one_long_step_and_is_over_when_it_is_over(self) -> None:
+    @pytest.mark.parametrize("when", range(40))
+    def test_is_not_told_by_one_long_step_whenever_it_comes(self, when: int) -> None:
         load = Load()
-        for tenth in range(30):
-            load.late(5.0 if tenth == 7 else 0.001, 100 + tenth / 10)
+        for look in range(60):
+            load.late(5.0 if look == when else 0.001)
             assert load.behind <= 0.001
+
+    def test_is_over_when_it_is_over(self) -> None:
+        load = Load()
+        for look in range(80):
+            load.late(5.0 if look < 40 else 0.001)
+
+        assert load.behind == 0.001
 
     def test_is_looked_at_while_the_loop_runs(self) -> None:
         async def run() -> Load:
             load = Load()
-            load.late(9, 0)
+            load.behind = 9
             load.watch(asyncio.get_running_loop())
             while load.behind == 9:
                 await asyncio.sleep(0.01)
