@@ -20,6 +20,7 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 OTHER = "other"
@@ -124,7 +125,9 @@ class Metrics:
         name.
         """
         self.flush()
-        shared = MultiProcessCollector(None) if os.environ.get(FOLDER) else self._registry
+        shared: Collector = self._registry
+        if os.environ.get(FOLDER):
+            shared = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
         found = {family.name: family for family in shared.collect()}
         yield _histogram(found.pop(_WITHIN, None), found.pop(_SUM, None))
         yield from found.values()

@@ -54,7 +54,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         world.add(name)
         world.import_(name, {**made, "products": products.set_column(at, "name", names)})
         assert world.night(name).published
-    keys = {
+    keys: dict[tuple[TenantId | None, Role], str] = {
         (name, role): world.key(name, role)
         for name in (ACME, BETA)
         for role in (Role.SELLER, Role.ADMIN)
