@@ -111,7 +111,9 @@ def asked(made: Server, tenant: TenantId) -> Made:
             )
     event = {"customer_id": CUSTOMER, "product_id": "P-01", "kind": "shown"}
     events = [{"event_id": f"e{n}", **event} for n in range(5)]
-    for told in (events, events, [{**events[0], "rank": 2}], [{}], [{"mood": MARK[tenant]}], "x"):
+    again = {**events[0], "rank": 2}
+    letters: tuple[object, ...] = (events, events, [again], [{}], [{"mood": MARK[tenant]}], "x")
+    for told in letters:
         ask("POST", f"{mine}/feedback", seller, {"events": told})
     rule = {"action": "exclude", "product_id": "P-01", "why": f"recalled by {MARK[tenant]}"}
     for method, path, body in (
