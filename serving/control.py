@@ -4,9 +4,11 @@ A thread asks the ledger for its revision a few times a second and reads the res
 has changed. While the ledger is away, the last known state answers.
 """
 
+import hashlib
 import logging
 import threading
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -42,6 +44,15 @@ class Tokens(Protocol):
         """Who it is about; None where it is not good."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is in force as of one moment; replaced whole, so that nothing proved outlives it."""
+
+    control: Control
+    revoked: frozenset[str]
+    proven: dict[bytes, tuple[Key, Caller]] = field(default_factory=dict)
+
+
 class Switchboard:
     """The control state in force, refreshed in the background."""
 
@@ -56,8 +67,7 @@ class Switchboard:
         self._tokens = tokens
         self._ledger, self._revoked = ledger, revoked
         self._pepper, self._seconds = pepper, refresh_seconds
-        self._control: Control = ledger.control()
-        self._stopped = revoked.ids()
+        self._known = _Known(ledger.control(), revoked.ids())
         self.reachable = True
         """Whether the ledger answered when it was last asked."""
         self.used: dict[str, datetime] = {}
@@ -75,10 +85,12 @@ class Switchboard:
 
     def refresh(self) -> None:
         """Read the state again if it has changed."""
-        self._stopped = self._revoked.ids()
         with self._lock:  # or a slow reader could put an older state over a newer one
-            if self._ledger.revision() != self._control.revision:
-                self._control = self._ledger.control()
+            revoked = self._revoked.ids()
+            if revoked != self._known.revoked:  # before the ledger, which may be away
+                self._known = _Known(self._known.control, revoked)
+            if self._ledger.revision() != self._known.control.revision:
+                self._known = _Known(self._ledger.control(), revoked)
 
     def caller(self, presented: str | None) -> Caller:
         """Who asks.
@@ -89,22 +101,36 @@ class Switchboard:
         Raises:
             Denied: 401, whatever is wrong with it.
         """
-        if presented is not None and not presented.startswith(PREFIX):
-            caller = self._tokens.caller(presented) if self._tokens else None
-            if caller is not None:
-                return caller
-        elif presented is not None:
-            now = datetime.now(UTC)
-            key = holder(presented, self._control.keys, self._pepper, now=now)
-            if key is not None and key.key_id not in self._stopped:
-                self.used[key.key_id] = now
-                return Caller(f"key {key.key_id}", key.tenant, key.role)
+        caller = None
+        if presented is not None and presented.startswith(PREFIX):
+            caller = self._holder(presented)
+        elif presented is not None and self._tokens is not None:
+            caller = self._tokens.caller(presented)
+        if caller is not None:
+            return caller
         raise Denied(
             401,
             "there is no valid key in the Authorization header",
             "send `Authorization: Bearer rf_…`; an admin makes keys with `recfactory key create`",
             "NO_KEY",
         )
+
+    def _holder(self, presented: str) -> Caller | None:
+        """Who holds a key; what was proved once is remembered, by its hash, until anything changes."""
+        known, now = self._known, datetime.now(UTC)
+        proof = hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest()
+        found = known.proven.get(proof)
+        if found is None:
+            key = holder(presented, known.control.keys, self._pepper, now=now)
+            if key is None or key.key_id in known.revoked:
+                return None
+            found = key, Caller(f"key {key.key_id}", key.tenant, key.role)
+            known.proven[proof] = found
+        key, caller = found
+        if key.expires_at is not None and key.expires_at <= now:
+            return None
+        self.used[key.key_id] = now
+        return caller
 
     def tenant(self, name: str, caller: Caller, roles: Collection[Role]) -> Tenant:
         """The tenant in the path, as the one who asks sees it.
@@ -116,7 +142,7 @@ class Switchboard:
             NotThere: no such tenant, or not theirs: the two look alike.
             Denied: 403, their role may not do this.
         """
-        tenant = self._control.tenants.get(name)
+        tenant = self._known.control.tenants.get(name)
         if tenant is None or not sees(caller, name):
             raise NotThere(
                 "there is no such tenant", "check the tenant in the address", code="NO_TENANT"
@@ -140,12 +166,12 @@ class Switchboard:
 
     @property
     def tenants(self) -> list[Tenant]:
-        return list(self._control.tenants.values())
+        return list(self._known.control.tenants.values())
 
     def key(self, key_id: str) -> Key | None:
         """A key as it is kept; as last known while the ledger is away."""
         self.follow()
-        return self._control.keys.get(key_id)
+        return self._known.control.keys.get(key_id)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._seconds):

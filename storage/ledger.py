@@ -232,7 +232,8 @@ class Ledger:
     def note_uses(self, uses: Mapping[str, datetime]) -> None:
         """Keep when keys were last used; a later moment that somebody else told stays."""
         with self._engine.begin() as connection:
-            known: dict[str, datetime] = dict(connection.execute(select(KEY_USES)).tuples().all())
+            rows = connection.execute(select(KEY_USES)).all()
+            known = {row.key_id: row.last_used_at for row in rows}
             for key_id, at in uses.items():
                 if key_id not in known:
                     connection.execute(insert(KEY_USES).values(key_id=key_id, last_used_at=at))

@@ -69,19 +69,14 @@ def refuse_open_demo(config: Config) -> None:
 
 
 def make_secret(home: Path, disk: Disk) -> Path:
-    """Make a home's secret, once.
+    """Make a home's secret, once; one that it has stays, the demo's own too.
 
-    Raises:
-        Refused: the home has one (``SECRET_EXISTS``).
+    Returns:
+        The file that holds it.
     """
-    if _own(home).exists() or _demos(home).exists():
-        raise Refused(
-            f"{home} has a secret already, and another one would end every key made under it",
-            "keep it, or choose another RECFACTORY_HOME",
-            code="SECRET_EXISTS",
-        )
-    durable.secret(disk, _own(home))
-    return _own(home)
+    file = _demos(home) if _demos(home).exists() and not _own(home).exists() else _own(home)
+    durable.secret(disk, file)
+    return file
 
 
 def make_demo_secret(config: Config, disk: Disk) -> None:

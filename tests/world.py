@@ -159,8 +159,7 @@ class World:
 
 def open_world(folder: Path, disk: Disk | None = None, **config: Any) -> World:
     """An empty installation under ``folder``; small tenants are judged in it."""
-    if not (folder / "home" / "pepper").exists():
-        make_secret(folder / "home", Disk())
+    make_secret(folder / "home", Disk())
     made = Config(**{"home": folder / "home", "template": TEMPLATE, **config})
     return World(made, open_stores(made, disk), folder)
 

@@ -7,7 +7,7 @@ import click
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
 from schema.config import Config, read_config
-from schema.errors import Refused
+from schema.errors import Problem, Refused
 from schema.names import Role
 from schema.records import Key
 from storage.durable import Disk
@@ -160,7 +160,14 @@ def revoke(key_id: str) -> None:
     config = read_config()
     revoked = Revoked(config.home / "revoked", Disk())
     revoked.add(key_id)  # before the ledger is opened: that may be what does not work
-    stores = open_stores(config)
+    try:
+        stores = open_stores(config)
+    except Problem as problem:
+        raise Problem(
+            f"the key is stopped on every server of this home, but the ledger was not told: {problem.what}",
+            "revoke it again when the ledger is back",
+            problem.code,
+        ) from problem
     try:
         revoke_key(revoked, stores.ledger, key_id, by=actor(), at=now())
     finally:

@@ -122,8 +122,10 @@ def assert_evaluation(folder: Path, environment: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_schedule_starts_and_stops(environment: dict[str, str]) -> None:
     """`recfactory schedule` runs until it is stopped, and ends without a fuss."""
+    program = Path(sys.prefix) / "bin" / "recfactory"
+    subprocess.run([program, "init"], env=environment, check=True)
     with subprocess.Popen(
-        [Path(sys.prefix) / "bin" / "recfactory", "schedule"],
+        [program, "schedule"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

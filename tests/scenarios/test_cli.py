@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -831,6 +831,36 @@ class TestKey:
         revoked = {k["key_id"]: k["revoked_at"] for k in cli.well("key", "list", "--json").json}
         assert revoked.pop(made["key_id"]) is not None
         assert set(revoked.values()) == {None}
+
+    def test_rotate_shows_a_new_key_and_says_when_the_old_one_ends(self, cli: Cli) -> None:
+        old = cli.well("key", "create", ACME, "--label", "till", "--json").json
+
+        done = cli.well("key", "rotate", old["key_id"], "--overlap", "2h", "--json")
+
+        assert done.json["key_id"] != old["key_id"]
+        assert f"{old['key_id']} ends on" in done.told
+        lines = {line["key_id"]: line for line in cli.well("key", "list", ACME, "--json").json}
+        left = datetime.fromisoformat(lines[old["key_id"]]["expires_at"]) - datetime.now(UTC)
+        assert timedelta(hours=1) < left <= timedelta(hours=2)
+        assert lines[done.json["key_id"]]["label"] == "till"
+
+    @pytest.mark.parametrize("overlap", ["", "2", "-1h", "2 weeks", "1.5h", "99999d"])
+    def test_rotate_with_a_time_that_makes_no_sense_is_refused(
+        self, overlap: str, cli: Cli
+    ) -> None:
+        assert cli("key", "rotate", "0a1b2c3d4e5f", "--overlap", overlap).status == 2
+
+    def test_rotate_of_none_is_refused(self, cli: Cli) -> None:
+        cli.refused("NO_SUCH_KEY", "key", "rotate", "000000000000")
+
+    def test_revoke_stops_a_key_although_the_ledger_cannot_be_opened(self, cli: Cli) -> None:
+        key = cli.well("key", "create", ACME, "--json").json["key_id"]
+        (cli.home / "ledger.db").rename(cli.home / "elsewhere.db")
+        (cli.home / "ledger.db").mkdir()
+
+        done = cli("key", "revoke", key)
+        assert (done.status, "stopped on every server" in done.told) == (1, True)
+        assert (cli.home / "revoked" / key).exists()
 
     def test_revoke_of_none_is_refused(self, cli: Cli) -> None:
         cli.refused("NO_SUCH_KEY", "key", "revoke", "000000000000")

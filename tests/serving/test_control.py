@@ -1,6 +1,7 @@
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,6 +12,7 @@ from serving.control import Denied, Switchboard
 from serving.policy import RUNS, SELLS
 from storage.ledger import Ledger
 from storage.stores import Stores
+from tenants.access import make_key
 from tests.serving.morning import until
 from tests.world import ACME, BETA, World
 
@@ -154,6 +156,58 @@ class TestWhoAsks:
 
         with pytest.raises(Denied):
             board.caller(secret)
+
+    def test_is_denied_from_the_instant_the_key_ends_though_it_was_let_in_before(
+        self, world: World, board: Switchboard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = datetime.now(UTC)
+        key, secret = make_key(
+            ACME, Role.SELLER, "", world.stores.pepper, at=now, expires_at=now + timedelta(hours=1)
+        )
+        world.stores.ledger.add_key(key, by="test")
+        board.refresh()
+        board.caller(secret)
+        clock = Mock(wraps=datetime)
+        clock.now.return_value = now + timedelta(hours=1)
+        monkeypatch.setattr("serving.control.datetime", clock)
+
+        with pytest.raises(Denied):
+            board.caller(secret)
+
+    def test_is_denied_with_another_secret_though_the_right_one_was_let_in_before(
+        self, world: World, board: Switchboard
+    ) -> None:
+        secret = world.key(ACME)
+        board.refresh()
+        board.caller(secret)
+
+        with pytest.raises(Denied):
+            board.caller(secret[:-1] + ("0" if secret[-1] != "0" else "1"))
+
+    def test_is_denied_once_the_home_says_that_the_key_is_revoked(
+        self, world: World, ledger: MoodyLedger, board: Switchboard
+    ) -> None:
+        """Also while the ledger is away."""
+        secret, other = world.key(ACME), world.key(BETA)
+        board.refresh()
+        board.caller(secret)
+        [key] = world.stores.ledger.keys(ACME)
+        ledger.away = True
+
+        world.stores.revoked.add(key.key_id)
+        board.follow()
+
+        with pytest.raises(Denied):
+            board.caller(secret)
+        assert board.caller(other).tenant == BETA
+
+    def test_has_a_use_of_the_key_to_show(self, world: World, board: Switchboard) -> None:
+        secret = world.key(ACME)
+        board.refresh()
+        board.caller(secret)
+        [key] = world.stores.ledger.keys(ACME)
+
+        assert set(board.used) == {key.key_id}
 
 
 class TestATenant:

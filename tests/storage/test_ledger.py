@@ -8,6 +8,7 @@ import pytest
 from schema.errors import NotThere, Refused
 from schema.names import Action, Mode, ProductId, Role, TenantId
 from schema.records import Rule
+from tenants.access import make_key, successor
 from tests.world import ACME, BETA, NOW, World
 
 
@@ -92,6 +93,74 @@ class TestKeys:
         with pytest.raises(NotThere) as told:
             two.stores.ledger.revoke_key("404", by="ann", at=NOW)
         assert told.value.code == "NO_SUCH_KEY"
+
+    def test_a_key_revoked_again_stays_as_it_was(self, two: World) -> None:
+        two.key(ACME)
+        ledger = two.stores.ledger
+        (key,) = ledger.keys(ACME)
+        ledger.revoke_key(key.key_id, by="ann", at=NOW)
+        before = ledger.key(key.key_id), ledger.audit(ACME)
+
+        ledger.revoke_key(key.key_id, by="bob", at=NOW + timedelta(days=1))
+
+        assert (ledger.key(key.key_id), ledger.audit(ACME)) == before
+
+    def test_a_rotated_key_ends_after_the_overlap_and_another_takes_its_place(
+        self, two: World
+    ) -> None:
+        two.key(ACME)
+        ledger, until = two.stores.ledger, NOW + timedelta(hours=24)
+        (key,) = ledger.keys(ACME)
+        new, _ = successor(key, two.stores.pepper, at=NOW)
+
+        assert ledger.rotate_key(key.key_id, new, until, by="ann") == replace(key, expires_at=until)
+
+        assert ledger.key(new.key_id) == new
+        assert (new.tenant, new.role, new.label) == (key.tenant, key.role, key.label)
+        assert ledger.audit(ACME)[0]["detail"] == {
+            "key": key.key_id, "by": new.key_id, "until": until.isoformat(),
+        }  # fmt: skip
+
+    def test_no_rotation_makes_a_key_last_longer(self, two: World) -> None:
+        ledger, ends = two.stores.ledger, NOW + timedelta(hours=1)
+        key, _ = make_key(ACME, Role.SELLER, "", two.stores.pepper, at=NOW, expires_at=ends)
+        ledger.add_key(key, by="ann")
+        new, _ = successor(key, two.stores.pepper, at=NOW)
+
+        old = ledger.rotate_key(key.key_id, new, NOW + timedelta(hours=24), by="ann")
+
+        assert old.expires_at == ends
+
+    @pytest.mark.parametrize("ended", ["revoked", "expired"])
+    def test_a_key_that_has_ended_is_not_rotated(self, ended: str, two: World) -> None:
+        ledger, later = two.stores.ledger, NOW + timedelta(hours=1)
+        ends = later if ended == "expired" else None
+        key, _ = make_key(ACME, Role.SELLER, "", two.stores.pepper, at=NOW, expires_at=ends)
+        ledger.add_key(key, by="ann")
+        if ended == "revoked":
+            ledger.revoke_key(key.key_id, by="ann", at=NOW)
+        new, _ = successor(key, two.stores.pepper, at=later)
+
+        with pytest.raises(Refused) as told:
+            ledger.rotate_key(key.key_id, new, later, by="ann")
+
+        assert told.value.code == "KEY_ENDED"
+        assert [kept.key_id for kept in ledger.keys(ACME)] == [key.key_id]
+
+    def test_the_latest_use_is_kept_whoever_tells_it_and_nobody_has_to_notice(
+        self, two: World
+    ) -> None:
+        for name in (ACME, BETA):
+            two.key(name)
+        ledger, later = two.stores.ledger, NOW + timedelta(minutes=1)
+        (key,), (other,) = ledger.keys(ACME), ledger.keys(BETA)
+        before = ledger.revision()
+
+        ledger.note_uses({key.key_id: later, other.key_id: NOW})
+        ledger.note_uses({key.key_id: NOW, other.key_id: later})
+
+        assert [ledger.key(each.key_id).last_used_at for each in (key, other)] == [later, later]
+        assert ledger.revision() == before
 
     def test_a_key_of_an_unknown_tenant_is_not_made(self, two: World) -> None:
         with pytest.raises(NotThere):

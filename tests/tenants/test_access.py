@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from schema.names import Role, TenantId
 from schema.records import Caller, Key
-from tenants.access import holder, make_key, sees
+from tenants.access import holder, make_key, mistyped, sees, successor
 
 PEPPER = b"p" * 32
 NOW = datetime(2026, 4, 1, 8, tzinfo=UTC)
@@ -63,6 +63,28 @@ class TestAKey:
     def test_of_anybody_else_has_one(self, role: Role) -> None:
         with pytest.raises(ValueError, match="operator"):
             made(None, role)
+
+    def test_ends_in_a_checksum_by_which_a_slip_of_the_pen_shows(self) -> None:
+        _, shown = made()
+
+        assert not mistyped(shown)
+        for place in (4, 20, len(shown) - 1):
+            other = "A" if shown[place] != "A" else "B"
+            assert mistyped(shown[:place] + other + shown[place + 1 :])
+        assert mistyped(shown[:-1])
+        assert mistyped("")
+
+    def test_is_followed_by_one_that_is_as_it_was_and_lasts_as_long(self) -> None:
+        for lasts in (None, timedelta(days=30)):
+            old, shown = made(BETA, Role.ADMIN, None if lasts is None else NOW + lasts)
+            later = NOW + timedelta(days=29)
+
+            new, other = successor(old, PEPPER, at=later)
+
+            assert (new.tenant, new.role, new.label) == (old.tenant, old.role, old.label)
+            assert new.expires_at == (None if lasts is None else later + lasts)
+            assert new.key_id != old.key_id
+            assert other != shown
 
 
 class TestNobodyIsBehind:
