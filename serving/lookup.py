@@ -5,6 +5,7 @@ FastAPI cost several times what the lookup itself does. Its place in the API's d
 the route table, is the route declared here, which answers by the same function.
 """
 
+import logging
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
@@ -22,6 +23,8 @@ from serving.problems import Answer, Headers, told
 from serving.shelf import Shelf
 from tenants.answer import MOST, Ask, answer, ask, nothing
 from tenants.lifecycle import serves
+
+log = logging.getLogger("recfactory.serving")
 
 
 class _Any(Convertor[str]):
@@ -59,7 +62,9 @@ class Lookup:
     async def send(self, tenant: str, customer: str, scope: Scope, send: Send) -> None:
         """Answer over ASGI."""
         found = await self.answer(tenant, customer, scope)
-        headers = [*found.headers, (b"content-length", b"%d" % len(found.body))]
+        headers = found.headers
+        if found.status != 304:  # whose length would be that of the answer it spares
+            headers = [*headers, (b"content-length", b"%d" % len(found.body))]
         await send({"type": "http.response.start", "status": found.status, "headers": headers})
         await send({"type": "http.response.body", "body": found.body})
 
@@ -68,6 +73,9 @@ class Lookup:
         try:
             return await self._answer(tenant, customer, scope)
         except (Denied, Problem, FactoryError) as error:
+            return told(error)
+        except Exception as error:  # nobody stands between this and the server
+            log.exception("a lookup failed")
             return told(error)
 
     async def _answer(self, name: str, customer: str, scope: Scope) -> Answer:
@@ -88,7 +96,7 @@ class Lookup:
         stale = found.shown.stale(datetime.now(UTC))
         tag = found.tag(tenant.mode, stale)
         headers = [*_PLAIN, (b"etag", tag)]
-        if sent.get(b"if-none-match") == tag:
+        if tag in sent.get(b"if-none-match", b""):  # it may be one of several, or marked weak
             return Answer(304, headers)
         own = found.edition.lists.of(customer)
         body = answer(name, customer, tenant.mode, found.shown, own, asked, stale=stale)
@@ -132,20 +140,27 @@ def _asked(query: bytes) -> Ask:
     Raises:
         Refused: ``INVALID``, ``LIMIT`` or ``BOUGHT``.
     """
-    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20))
-    limit = given.get("limit", "10")
-    if not limit.removeprefix("-").isdecimal() or len(limit) > 9:
+    try:
+        given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20))
+    except ValueError as error:
+        next_step = "send limit, bought and category"
+        raise Refused("there are more than 20 parameters", next_step, code="INVALID") from error
+    try:
+        limit = int(given.get("limit", "10"))
+    except ValueError as error:
         raise Refused(
-            f"limit={limit[:20]!r} is no whole number",
+            f"limit={given['limit'][:20]!r} is no whole number",
             f"send one from 1 to {MOST}",
             code="INVALID",
-        )
-    return ask(int(limit), given.get("bought"), given.get("category"))
+        ) from error
+    return ask(limit, given.get("bought"), given.get("category"))
 
 
 @router.get(
     "/tenants/{tenant}/customers/{customer:any}/recs",
     response_model=Recommendations,
+    # the key is looked at by Lookup; the document says so as of every other route
+    openapi_extra={"security": [{"HTTPBearer": []}]},
     responses={304: {"description": "As the ETag in If-None-Match says"}},
     summary="Show product recommendations",
 )
