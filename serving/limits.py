@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +22,7 @@ Headers = MutableMapping[bytes, bytes]
 
 
 class Limits:
-    """Wraps the application: ``await limits(app, scope, receive, send)``.
+    """Wraps the application: ``await limits(app, scope, receive, send, known)``.
 
     A body is received here, whole, before the application is called: so it is refused before it
     is read where its length says enough, cut off where it does not, and while it trickles in it
@@ -42,7 +42,19 @@ class Limits:
         self._held = 0
         self.access = Access(everything=serving.log_lookups)
 
-    async def __call__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        known: Callable[[Iterable[tuple[bytes, bytes]]], object],
+    ) -> None:
+        """Answer one request.
+
+        Args:
+            known: raises Denied where the headers name nobody: a stranger's body is not received.
+        """
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
@@ -60,6 +72,8 @@ class Limits:
         try:
             self.host(scope)
             self.load.admit(kind)
+            if b"content-length" in headers or b"transfer-encoding" in headers:
+                known(scope["headers"])
             body = await self._body(headers, receive)
             if body is not None:
                 receive = _again(body, receive)

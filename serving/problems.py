@@ -28,7 +28,9 @@ class Answer:
 
     async def send(self, send: Send, *more: tuple[bytes, bytes]) -> None:
         """Over ASGI, with more headers."""
-        headers = [*self.headers, *more, (b"content-length", b"%d" % len(self.body))]
+        headers = [*self.headers, *more]
+        if self.status != HTTPStatus.NOT_MODIFIED:  # whose length would be that of what it spares
+            headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

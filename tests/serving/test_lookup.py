@@ -140,6 +140,97 @@ class TestAWrongQuestion:
 
         assert len(problem(found, 422, "BOUGHT")["detail"]) < 300
 
+    @pytest.mark.parametrize("limit", ["9" * 4000, "-" + "9" * 40])
+    def test_for_a_number_of_any_length_is_refused(self, limit: str, served: Served) -> None:
+        problem(served.ask("GET", f"/customers/C-0001/recs?limit={limit}"), 422, "LIMIT")
+
+    @pytest.mark.parametrize("limit", ["9" * 5000, "--1", "1e1", "٣x", "%00", "%ff", "1_", "inf"])
+    def test_for_what_looks_like_a_number_is_refused(self, limit: str, served: Served) -> None:
+        found = served.ask("GET", f"/customers/C-0001/recs?limit={limit}")
+
+        assert len(problem(found, 422, "INVALID")["detail"]) < 300
+
+    @pytest.mark.parametrize("query", ["&" * 20, "a=1&" * 21, "limit=3&" * 500, ";" * 9 + "&" * 99])
+    def test_with_more_parameters_than_anybody_needs_is_refused(
+        self, query: str, served: Served
+    ) -> None:
+        problem(served.ask("GET", f"/customers/C-0001/recs?{query}"), 422, "INVALID")
+
+    def test_with_unknown_parameters_is_answered_as_if_they_were_not_there(
+        self, served: Served
+    ) -> None:
+        found = served.ask("GET", "/customers/C-0001/recs?_=1&utm=x&limit=3")
+
+        assert found.json() == served.recs("C-0001", limit=3)
+
+
+class TestACategory:
+    def test_that_was_asked_for_is_all_there_is(self, served: Served) -> None:
+        for tenant in (ACME, BETA):
+            whole = served.recs("C-0001", tenant, limit=50)["recommendations"]
+            part = served.recs("C-0001", tenant, limit=50, category="odd")["recommendations"]
+
+            assert [line["product_id"] for line in part] == [
+                line["product_id"] for line in whole if line["category"] == "odd"
+            ]
+
+    def test_leaves_the_list_full(self, served: Served) -> None:
+        for customer in ("C-0001", "C-0002", "never-seen"):
+            assert len(ids(served.recs(customer, category="even"))) == 10
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            *("", "Odd", "odd ", "none", "null", "*", "%", "'", '"', "\\", "odd\x00", "x" * 5000),
+            *("../odd", "odd,even", "偶", "\u202eddo", "<b>", "{0}", "acme-P-01", "' OR 1=1 --"),
+        ],
+    )
+    def test_that_no_product_has_is_refused(self, word: str, served: Served) -> None:
+        found = served.ask("GET", "/customers/C-0001/recs", params={"category": word})
+
+        assert len(problem(found, 422, "CATEGORY")["detail"]) < 400
+
+    @pytest.mark.parametrize("word", ["%ff", "%ed%a0%80", "%c0%af", "%zz", "%"])
+    def test_that_is_no_text_is_refused(self, word: str, served: Served) -> None:
+        problem(served.ask("GET", f"/customers/C-0001/recs?category={word}"), 422, "CATEGORY")
+
+    def test_of_another_tenant_is_as_unknown_as_any(self, world: World) -> None:
+        made = tables(BETA)
+        place = made["products"].schema.get_field_index("category")
+        made["products"] = made["products"].set_column(place, "category", [["secret"] * 24])
+        world.import_(BETA, made)
+        keys: Keys = {(name, Role.SELLER): world.key(name) for name in (ACME, BETA)}
+        for name in (ACME, BETA):
+            world.night(name)
+
+        with serving(world, keys) as served:
+            assert len(ids(served.recs("C-0001", BETA, category="secret"))) == 10
+            told = [
+                served.ask(
+                    "GET", "/customers/C-0001/recs", role=Role.SELLER, params={"category": word}
+                )
+                for word in ("secret", "absent")
+            ]
+
+        assert told[0].text.replace("secret", "absent") == told[1].text
+        problem(told[0], 422, "CATEGORY")
+
+
+class TestADefect:
+    def test_in_a_lookup_is_a_problem_document_and_told_in_the_log(
+        self, served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("cogwheel")
+
+        monkeypatch.setattr(served.state.shelf, "ready", broken)
+        found = served.ask("GET", "/customers/C-0001/recs")
+
+        problem(found, 500, "DEFECT")
+        assert "cogwheel" not in found.text
+        assert "RuntimeError: cogwheel" in caplog.text
+        assert "C-0001" not in caplog.text
+
 
 class TestATenant:
     def test_that_is_off_shows_nothing(self, morning: World, night: Night) -> None:

@@ -45,6 +45,7 @@ class Asked:
         async def read() -> None:
             await asyncio.gather(*self.shelf._coming.values(), return_exceptions=True)
 
+        self.loop.run(read())
         self.current(name)
         self.loop.run(read())
         return self.current(name)
@@ -343,10 +344,10 @@ class TestWhileANewEditionIsRead:
             assert found is not None
             return bool(found.shown.ruling.hidden)
 
-        async def both() -> list[bool]:
-            return list(await asyncio.gather(hidden(before), hidden(after), hidden(before)))
+        async def both() -> tuple[bool, ...]:
+            return tuple(await asyncio.gather(*map(hidden, (before, after, before))))
 
-        assert shelf.loop.run(both()) == [False, True, False]
+        assert shelf.loop.run(both()) == (False, True, False)
 
     def test_what_a_failed_reading_opened_is_no_obstacle_to_the_next(
         self, morning: World, shelf: Asked
