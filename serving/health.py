@@ -24,14 +24,15 @@ async def ready(board: Board, shelf: OpenShelf, response: Response) -> Health:
     """503 while no tenant that is not off has lists that can be read. ``degraded`` means that lists
     are served while the database is away: changes wait, and so does what needs it.
     """
-    if any(_serves(shelf, tenant) for tenant in board.tenants if tenant.mode is not Mode.OFF):
-        return Health(status="ok" if board.reachable else "degraded")
+    for tenant in board.tenants:
+        if tenant.mode is not Mode.OFF and await _serves(shelf, tenant):
+            return Health(status="ok" if board.reachable else "degraded")
     response.status_code = 503
     return Health(status="not ready")
 
 
-def _serves(shelf: Shelf, tenant: Tenant) -> bool:
+async def _serves(shelf: Shelf, tenant: Tenant) -> bool:
     try:
-        return shelf.current(tenant) is not None
+        return await shelf.current(tenant) is not None
     except (Problem, OSError):  # the shelf has logged it; another tenant's lists may be sound
         return False

@@ -72,7 +72,7 @@ class TestWhoIsTurnedAway:
         [key] = [k for k in ledger.keys(ACME) if k.role is Role.SELLER]
         slip = shown[:-1] + ("0" if shown[-1] != "0" else "1")
         ledger.revoke_key(key.key_id, by="test", at=NOW)
-        own.client.app.state.switchboard.refresh()  # type: ignore[attr-defined]
+        own.client.app.api.state.switchboard.refresh()  # type: ignore[attr-defined]
 
         for text in (shown, slip, "rf_x", "nonsense"):
             headers = {"Authorization": f"Bearer {text}"}

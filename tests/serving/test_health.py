@@ -69,7 +69,7 @@ class TestReady:
 def lose_the_database(served: Served) -> None:
     home = served.world.config.home
     (home / "ledger.db").rename(home / "elsewhere.db")
-    served.client.app.state.stores.engine.dispose()  # type: ignore[attr-defined]
+    served.client.app.api.state.stores.engine.dispose()  # type: ignore[attr-defined]
 
 
 def nothing_published(world: World) -> None:

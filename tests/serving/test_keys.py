@@ -91,7 +91,7 @@ class TestTheListOfKeys:
         assert key.digest not in own.ask("GET", "/keys").text
 
     def test_says_when_each_was_last_used(self, own: Served) -> None:
-        board = own.client.app.state.switchboard  # type: ignore[attr-defined]
+        board = own.client.app.api.state.switchboard  # type: ignore[attr-defined]
         own.recs()
         own.world.stores.ledger.note_uses(dict(board.used))
 
@@ -141,7 +141,7 @@ class TestARevokedKey:
         key = made(own)["key"]
         key_id = key.removeprefix("rf_").partition(".")[0]
         home = own.world.config.home
-        own.client.app.state.stores.engine.dispose()  # type: ignore[attr-defined]
+        own.client.app.api.state.stores.engine.dispose()  # type: ignore[attr-defined]
         (home / "ledger.db").rename(home / "elsewhere.db")
         (home / "ledger.db").mkdir()
         assert opens(own, key) == 200

@@ -177,7 +177,7 @@ class TestAHost:
 
 class TestAWorkerWithItsHandsFull:
     def test_refuses_administration_and_goes_on_looking_up(self, own: Served) -> None:
-        load = own.client.app.state.limits.load  # type: ignore[attr-defined]
+        load = own.client.app.api.state.limits.load  # type: ignore[attr-defined]
         load.at_work[Kind.ADMIN] = PLACES[Kind.ADMIN]
 
         refused = own.ask("GET", "/nights")

@@ -180,7 +180,7 @@ class TestAScrape:
         assert scraped(served)["recfactory_ledger_reachable", ()] == 1
         home = served.world.config.home
         (home / "ledger.db").rename(home / "elsewhere.db")
-        served.client.app.state.stores.engine.dispose()  # type: ignore[attr-defined]
+        served.client.app.api.state.stores.engine.dispose()  # type: ignore[attr-defined]
 
         until(lambda: scraped(served)["recfactory_ledger_reachable", ()] == 0)
 
