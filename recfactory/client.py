@@ -16,8 +16,8 @@ import random
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -82,6 +82,19 @@ class Recommendations:
     model: int | None
     published_at: str | None
     recommendations: tuple[Recommendation, ...]
+    stale: bool | None = None
+    """The list is some nights old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the customer spoke of: products, or whole categories."""
+
+    products: Sequence[str] = ()
+    categories: Sequence[str] = ()
+
+
+NOTHING = Said()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +178,26 @@ class Client:
         *,
         limit: int = 10,
         bought: Literal["include", "exclude", "only"] | None = None,
-        interested: Iterable[str] = (),
-        rejected: Iterable[str] = (),
+        category: str | None = None,
+        interested: Said = NOTHING,
+        rejected: Said = NOTHING,
     ) -> Recommendations:
         """The customer's list, best first.
 
         Args:
             bought: what to do with products bought before; None: as the tenant has it.
-            interested, rejected: products the customer just spoke of; the list is ranked anew.
+            category: only products of this one; the list may be shorter.
+            interested, rejected: what the customer just spoke of; the list is ranked anew.
 
         Raises:
             Problem: there is no answer, or not this one.
         """
         path = f"customers/{_segment(customer)}/recs"
-        params = {"limit": limit} | ({"bought": bought} if bought else {})
-        said = {"interested": list(interested), "rejected": list(rejected)}
-        if any(said.values()):
+        params: dict[str, str | int] = {"limit": limit}
+        params |= {"bought": bought} if bought else {}
+        params |= {"category": category} if category else {}
+        if interested != NOTHING or rejected != NOTHING:
+            said = {"interested": asdict(interested), "rejected": asdict(rejected)}
             told = self._call("POST", path, params=params, json=said).json()
         else:
             told = self._looked_up(path, params).json()

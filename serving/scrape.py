@@ -84,6 +84,11 @@ class Scrape:
         for outcome, number in sorted((outcomes or {}).items()):
             last.add_metric([outcome], number)
         yield last
+        yield GaugeMetricFamily(
+            "recfactory_spool_bytes",
+            "Feedback that waits in the home until the database answers",
+            value=self._stores.feedback.spool.size(),
+        )
         yield from self._tenants(time.time())
 
     def _tenants(self, now: float) -> Iterator[Metric]:

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from schema.errors import Problem
 from schema.names import Mode
 from schema.records import Rule, Tenant
 from schema.rules import ruling
@@ -83,6 +82,7 @@ class Shelf:
         self._most, self._seconds, self._days = most, refresh_seconds, stale_days
         self._open: OrderedDict[str, Shelved] = OrderedDict()
         self._coming: dict[str, asyncio.Task[Shelved | None]] = {}
+        self._told: dict[str, str] = {}  # by tenant, why its newest edition cannot be served
         self._reader = ThreadPoolExecutor(1, "shelf")  # one: reading must not take every core
 
     def ready(self, tenant: Tenant) -> Shelved | None:
@@ -134,6 +134,7 @@ class Shelf:
         try:
             loop = asyncio.get_running_loop()
             fresh = await loop.run_in_executor(self._reader, self._read, tenant, held)
+            self._told.pop(tenant.uid, None)
             if fresh is None:
                 return held
             self._open[tenant.uid] = fresh
@@ -141,8 +142,10 @@ class Shelf:
                 held.edition.lists.close()
             self._close_least_used()
             return fresh
-        except (Problem, OSError) as problem:
-            log.error("%s: its newest edition cannot be served: %s", tenant.tenant, problem)
+        except Exception as problem:  # whatever it is, the old one goes on serving
+            if self._told.get(tenant.uid) != str(problem):  # it is tried again and again
+                log.error("%s: its newest edition cannot be served: %s", tenant.tenant, problem)
+                self._told[tenant.uid] = str(problem)
             if held is None:
                 raise
             return held

@@ -51,7 +51,7 @@ def connect(url: str) -> Engine:
     postgresql = make_url(url).get_backend_name() == "postgresql"
     # seconds, and milliseconds: a server that is gone without a word is given up
     limits = {"connect_timeout": 2, "tcp_user_timeout": 5000} if postgresql else {}
-    engine = create_engine(url, connect_args=limits)
+    engine = create_engine(url, hide_parameters=True, connect_args=limits)
     if postgresql:
         event.listen(engine, "begin", _begin_postgresql)
     if engine.dialect.name == "sqlite":

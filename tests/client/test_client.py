@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from recfactory.client import Client, Event, Problem
+from recfactory.client import Client, Event, Problem, Said
 from schema.names import FeedbackKind, Mode, Role, TenantId
 from tests.scenarios.test_http import Server, server
 from tests.serving.morning import Night, one_night
@@ -59,6 +59,19 @@ class TestRecommendations:
     def test_are_of_the_customer_as_written(self, customer: str, real: Server) -> None:
         with client(real, ACME) as mine:
             assert mine.recommendations(customer).customer == customer
+
+    def test_after_what_was_said_leave_out_what_was_rejected(self, real: Server) -> None:
+        with client(real, ACME) as mine:
+            nightly = mine.recommendations("C-0001").recommendations
+            gone = nightly[0].product_id
+            said = mine.recommendations("C-0001", rejected=Said([gone])).recommendations
+        assert gone not in {line.product_id for line in said}
+        assert said[0].product_id == nightly[1].product_id
+
+    def test_may_be_of_one_category(self, real: Server) -> None:
+        with client(real, ACME) as mine:
+            lines = mine.recommendations("C-0001", category="odd").recommendations
+        assert {line.category for line in lines} == {"odd"}
 
     def test_are_none_while_the_tenant_is_off(self, real: Server) -> None:
         with client(real, ACME, Role.ADMIN) as admin:
@@ -261,10 +274,13 @@ class TestALookup:
 
     def test_after_what_was_said_in_the_call_is_ranked_anew(self) -> None:
         with odd(LIST) as (made, asking, _), asking() as mine:
-            mine.recommendations("C", limit=3, interested=["P-1"], rejected=["P-2"])
+            mine.recommendations("C", limit=3, interested=Said(["P-1"]), rejected=Said([], ["Ale"]))
         [(method, path, _, body)] = made.asked
         assert (method, path) == ("POST", "/tenants/acme/customers/C/recs?limit=3")
-        assert json.loads(body) == {"interested": ["P-1"], "rejected": ["P-2"]}
+        assert json.loads(body) == {
+            "interested": {"products": ["P-1"], "categories": []},
+            "rejected": {"products": [], "categories": ["Ale"]},
+        }
 
     def test_bears_the_key_in_its_header_alone(self) -> None:
         with odd(LIST) as (made, asking, _), asking() as mine:

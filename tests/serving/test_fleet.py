@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from httpx2 import Response
 
-from schema.names import Mode, Role
+from schema.names import Mode, Role, TenantId
 from tests.serving.morning import Served, problem
 from tests.serving.test_keys import ask
 from tests.world import ACME, BETA
@@ -61,7 +61,7 @@ class TestTenants:
 
         assert made.json() == {**body, "mode": "on"}
         assert ask(own, "GET", "/tenants/new/mode").json() == {"tenant": "new", "mode": "on"}
-        assert own.world.stores.ledger.audit(own.world.tenant("new").tenant)[0]["act"] == "register"  # type: ignore[arg-type]
+        assert own.world.stores.audit.of(TenantId("new"))[0].act == "register"
 
     @pytest.mark.parametrize(
         ("body", "code"),

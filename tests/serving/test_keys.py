@@ -165,7 +165,7 @@ class TestAnAdmin:
         self, method: str, end: str, own: Served
     ) -> None:
         theirs = made(own, BETA)
-        body = {} if method == "POST" else None
+        body: dict[str, Any] | None = {} if method == "POST" else None
 
         found, absent = (
             own.ask(method, f"/keys/{key}{end}", json=body)
@@ -180,7 +180,7 @@ class TestAnAdmin:
     def test_touches_no_admins_key(self, method: str, end: str, own: Served) -> None:
         [admin] = [k for k in own.world.stores.ledger.keys(ACME) if k.role is Role.ADMIN]
 
-        body = {} if method == "POST" else None
+        body: dict[str, Any] | None = {} if method == "POST" else None
         problem(own.ask(method, f"/keys/{admin.key_id}{end}", json=body), 403, "ROLE")
         assert own.ask("GET", "/mode").status_code == 200
 
@@ -191,7 +191,7 @@ def test_every_act_is_in_the_audit_trail_with_who_did_it(own: Served) -> None:
     own.ask("POST", f"/keys/{key['key_id']}/rotate", json={})
     own.ask("DELETE", f"/keys/{key['key_id']}")
 
-    told = [(line["act"], line["actor"]) for line in own.world.stores.ledger.audit(ACME, 3)]
+    told = [(line.act, line.actor) for line in own.world.stores.audit.of(ACME, 3)]
 
     by = f"key {admin.key_id}"
     assert told == [("key revoked", by), ("key rotated", by), ("key created", by)]

@@ -116,7 +116,7 @@ class TestTheAccessLog:
             "/tenants/{tenant}/mode",
             200,
         )
-        assert (line["tenant"], line["key"]) == (ACME, key_id)
+        assert (line["tenant"], line["actor"]) == (ACME, f"key {key_id}")
         assert line["ms"] > 0
 
     def test_says_whom_an_operators_request_was_about(
@@ -135,7 +135,7 @@ class TestTheAccessLog:
         house.client.get(path)
 
         [line] = fields(lines)
-        assert (line["status"], line["tenant"], line["key"]) == (status, None, None)
+        assert (line["status"], line["tenant"], line["actor"]) == (status, None, None)
 
     def test_is_silent_about_lookups_and_health(
         self, house: Served, lines: pytest.LogCaptureFixture

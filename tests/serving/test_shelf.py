@@ -198,6 +198,40 @@ class TestAnEditionThatCannotBeRead:
         assert first_product(shelf.current()) == product
         assert "acme: its newest edition cannot be served" in caplog.text
 
+    def test_is_told_once_and_again_when_something_else_is_wrong(
+        self, morning: World, shelf: Asked, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shelf.current()
+        morning.night(ACME, NEXT_NIGHT)
+        damage_edition(morning, 2)
+        for _ in range(5):
+            shelf.settled()
+        assert caplog.text.count("cannot be served") == 1
+
+        swap(pointer(morning), b"garbage")
+        for _ in range(5):
+            shelf.settled()
+
+        assert caplog.text.count("cannot be served") == 2
+
+    def test_that_fails_in_an_unforeseen_way_leaves_the_old_one_and_is_told_too(
+        self,
+        morning: World,
+        shelf: Asked,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise ValueError("unforeseen")
+
+        product = first_product(shelf.current())
+        morning.night(ACME, NEXT_NIGHT)
+        monkeypatch.setattr(morning.stores.editions, "open", broken)
+
+        assert number(shelf.settled()) == 1
+        assert first_product(shelf.current()) == product
+        assert "acme: its newest edition cannot be served: unforeseen" in caplog.text
+
     def test_is_a_problem_where_there_is_no_old_one(self, morning: World) -> None:
         damage_edition(morning, 1)
         shelf = beside(morning)

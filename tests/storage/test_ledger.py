@@ -99,11 +99,11 @@ class TestKeys:
         ledger = two.stores.ledger
         (key,) = ledger.keys(ACME)
         ledger.revoke_key(key.key_id, by="ann", at=NOW)
-        before = ledger.key(key.key_id), ledger.audit(ACME)
+        before = ledger.key(key.key_id), two.stores.audit.of(ACME)
 
         ledger.revoke_key(key.key_id, by="bob", at=NOW + timedelta(days=1))
 
-        assert (ledger.key(key.key_id), ledger.audit(ACME)) == before
+        assert (ledger.key(key.key_id), two.stores.audit.of(ACME)) == before
 
     def test_a_rotated_key_ends_after_the_overlap_and_another_takes_its_place(
         self, two: World
@@ -117,7 +117,7 @@ class TestKeys:
 
         assert ledger.key(new.key_id) == new
         assert (new.tenant, new.role, new.label) == (key.tenant, key.role, key.label)
-        assert ledger.audit(ACME)[0]["detail"] == {
+        assert two.stores.audit.of(ACME)[0].detail == {
             "key": key.key_id, "by": new.key_id, "until": until.isoformat(),
         }  # fmt: skip
 
