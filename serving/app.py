@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,13 +18,11 @@ from serving.bodies import Problem as ProblemBody
 from serving.control import Denied, Switchboard
 from serving.guard import require_policy
 from serving.lastused import LastUsed
+from serving.oidc import Issuer
 from serving.policy import POLICY
 from serving.shelf import Shelf
 from storage.secret import refuse_open_demo
 from storage.stores import open_stores
-
-if TYPE_CHECKING:
-    from serving.oidc import Issuer
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
@@ -42,7 +40,7 @@ def create_app(config: Config | None = None) -> FastAPI:
         app.state.config = config
         refuse_open_demo(config)
         app.state.stores = stores = open_stores(config)
-        issuer = _issuer(config)
+        issuer = Issuer(config.oidc) if config.oidc.issuer else None
         app.state.switchboard = board = Switchboard(
             stores.ledger, stores.revoked, stores.pepper, serving.refresh_seconds, issuer
         )
@@ -50,6 +48,8 @@ def create_app(config: Config | None = None) -> FastAPI:
             stores.editions, stores.datasets, serving.open_tenants, serving.refresh_seconds
         )
         used = LastUsed(board.used, stores.ledger)
+        if issuer:
+            issuer.start()
         board.start()
         used.start()
         yield
@@ -82,17 +82,6 @@ def create_app(config: Config | None = None) -> FastAPI:
     document = app.openapi
     app.openapi = lambda: _described(document())  # type: ignore[method-assign]
     return app
-
-
-def _issuer(config: Config) -> "Issuer | None":
-    """The sign-in, its keys on their way; None where there is none."""
-    if not config.oidc.issuer:
-        return None
-    from serving.oidc import Issuer  # a quarter of a second that only those with a sign-in pay
-
-    issuer = Issuer(config.oidc)
-    issuer.start()
-    return issuer
 
 
 def _described(document: dict[str, Any]) -> dict[str, Any]:

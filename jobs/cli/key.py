@@ -81,7 +81,7 @@ def _show(made: Key, secret: str, json: bool) -> None:
         click.echo("Shown once and kept only as a hash; store it now.", err=True)
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType[timedelta]):
     name = "duration"
 
     def convert(

@@ -165,7 +165,7 @@ class TestAnAdmin:
         self, method: str, end: str, own: Served
     ) -> None:
         theirs = made(own, BETA)
-        body = {} if method == "POST" else None
+        body: dict[str, Any] | None = {} if method == "POST" else None
 
         found, absent = (
             own.ask(method, f"/keys/{key}{end}", json=body)
@@ -180,7 +180,7 @@ class TestAnAdmin:
     def test_touches_no_admins_key(self, method: str, end: str, own: Served) -> None:
         [admin] = [k for k in own.world.stores.ledger.keys(ACME) if k.role is Role.ADMIN]
 
-        body = {} if method == "POST" else None
+        body: dict[str, Any] | None = {} if method == "POST" else None
         problem(own.ask(method, f"/keys/{admin.key_id}{end}", json=body), 403, "ROLE")
         assert own.ask("GET", "/mode").status_code == 200
 

@@ -81,7 +81,7 @@ class TestAToken:
             {"alg": "RS512"},
             {"key": "", "alg": "none"},
         ],
-        ids=str,
+        ids="+".join,
     )
     def test_that_says_anything_wrong_is_worth_nothing(
         self, wrong: dict[str, Any], issuer: Issuer

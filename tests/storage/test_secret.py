@@ -50,7 +50,9 @@ class TestTheSecret:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
-        "given", [" ", "changeme", "0" * 64, "ab" * 32, "0123456789abcdef" * 4, GIVEN.hex()[1:]]
+        "given",
+        [" ", "changeme", "0" * 64, "ab" * 32, "0123456789abcdef" * 4, GIVEN.hex()[1:]],
+        ids=["blank", "word", "zeros", "one byte", "pattern", "63 digits"],
     )
     def test_that_could_be_guessed_is_none_and_is_not_shown(
         self, given: str, tmp_path: Path
