@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -19,14 +19,12 @@ from serving.lastused import LastUsed
 from serving.limits import Limits
 from serving.lookup import Lookup, LookupsFirst
 from serving.metrics import Metrics
+from serving.oidc import Issuer
 from serving.policy import POLICY
 from serving.problems import tell_errors
 from serving.shelf import Shelf
 from storage.secret import refuse_open_demo
 from storage.stores import open_stores
-
-if TYPE_CHECKING:
-    from serving.oidc import Issuer
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
@@ -46,7 +44,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.limits = limits
         refuse_open_demo(config)
         app.state.stores = stores = open_stores(config)
-        issuer = _issuer(config)
+        issuer = Issuer(config.oidc) if config.oidc.issuer else None
         app.state.switchboard = board = Switchboard(
             stores.ledger, stores.revoked, stores.pepper, serving.refresh_seconds, issuer
         )
@@ -64,16 +62,13 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.desk = live.Desk()
         used = LastUsed(board.used, stores.ledger)
         delivery = Delivery(stores.feedback, serving.refresh_seconds)
-        for thread in (board, used, delivery, metrics):
+        threads = [board, used, delivery, metrics, *([issuer] if issuer else [])]
+        for thread in threads:
             thread.start()
         limits.load.watch(asyncio.get_running_loop())
         yield
-        if issuer:
-            issuer.stop()
-        metrics.stop()
-        delivery.stop()
-        used.stop()
-        board.stop()
+        for thread in reversed(threads):
+            thread.stop()
         await shelf.close()
         stores.engine.dispose()
 
@@ -94,17 +89,6 @@ def create_app(config: Config | None = None) -> LookupsFirst:
     document = app.openapi
     app.openapi = lambda: _described(document())  # type: ignore[method-assign]
     return LookupsFirst(app, limits)
-
-
-def _issuer(config: Config) -> "Issuer | None":
-    """The sign-in, its keys on their way; None where there is none."""
-    if not config.oidc.issuer:
-        return None
-    from serving.oidc import Issuer  # a quarter of a second that only those with a sign-in pay
-
-    issuer = Issuer(config.oidc)
-    issuer.start()
-    return issuer
 
 
 def _described(document: dict[str, Any]) -> dict[str, Any]:

@@ -121,6 +121,7 @@ def require_policy(app: FastAPI) -> None:
     """
     routes: dict[tuple[str, str], bool] = {}
     for found in iter_route_contexts(app.routes):
+        assert found.path_format is not None  # neither WebSockets nor frontends are served
         methods = (found.methods or {"GET"}) - {"HEAD"}  # a mount has none; HEAD goes with GET
         for method in methods:
             routes[method, found.path_format or ""] = isinstance(found.original_route, Guarded)

@@ -60,7 +60,7 @@ class TestTheWords:
             (Event, "view click add_to_cart purchase return rating"),
             (FeedbackKind, "shown clicked accepted dismissed purchased"),
             (Status, "sellable out_of_stock discontinued"),
-            (Role, "seller admin operator"),
+            (Role, "seller admin auditor operator"),
             (Bought, "include exclude only"),
             (names.Reason, "reorder similar popular segment"),
             (names.Source, "personal popular"),

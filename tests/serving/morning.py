@@ -14,6 +14,7 @@ from httpx2 import Response
 from schema.config import Serving
 from schema.names import Role, TenantId
 from serving.app import create_app
+from tenants.access import EVERY_TENANT
 from tests.world import ACME, BETA, World, open_world, two_tenants
 
 SOON = Serving(refresh_seconds=0.02)
@@ -46,7 +47,7 @@ def one_night(folder: Path) -> Night:
         for name in (ACME, BETA)
         for role in (Role.SELLER, Role.ADMIN)
     }
-    keys[None, Role.OPERATOR] = world.key(None, Role.OPERATOR)
+    keys |= {(None, role): world.key(None, role) for role in (Role.OPERATOR, Role.AUDITOR)}
     world.stores.engine.dispose()
     return Night(folder, keys)
 
@@ -75,7 +76,7 @@ class Served:
         **more: Any,
     ) -> Response:
         """Ask below a tenant's address, with a key of that tenant unless another is named."""
-        owner = None if role is Role.OPERATOR else key or tenant
+        owner = None if role in EVERY_TENANT else key or tenant
         headers = {"Authorization": f"Bearer {self.keys[owner, role]}", "X-Request-ID": "a-test"}
         return self.client.request(method, f"/tenants/{tenant}{path}", headers=headers, **more)
 

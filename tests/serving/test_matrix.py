@@ -134,7 +134,7 @@ async def _asked(app: Any, question: Question) -> Answer:
 def routes(app: Any) -> list[tuple[str, str]]:
     """(method, template) of the application's own table."""
     return sorted(
-        (method, found.path_format or "")
+        (method, str(found.path_format))
         for found in iter_route_contexts(app.routes)
         for method in (found.methods or {"GET"}) - {"HEAD"}
     )

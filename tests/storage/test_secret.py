@@ -1,4 +1,4 @@
-import os
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from schema.errors import Refused
 from storage.durable import Disk
 from storage.secret import is_demo, make_demo_secret, make_secret, pepper, refuse_open_demo
 
-GIVEN = os.urandom(32)
+GIVEN = hashlib.sha256(b"given").digest()
 
 
 def config(home: Path, given: str = "", host: str = "127.0.0.1") -> Config:
@@ -50,7 +50,9 @@ class TestTheSecret:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
-        "given", [" ", "changeme", "0" * 64, "ab" * 32, "0123456789abcdef" * 4, GIVEN.hex()[1:]]
+        "given",
+        [" ", "changeme", "0" * 64, "ab" * 32, "0123456789abcdef" * 4, GIVEN.hex()[1:]],
+        ids=["blank", "word", "zeros", "one byte", "pattern", "63 digits"],
     )
     def test_that_could_be_guessed_is_none_and_is_not_shown(
         self, given: str, tmp_path: Path
