@@ -62,6 +62,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.desk = live.Desk()
         used = LastUsed(board.used, stores.ledger)
         delivery = Delivery(stores.feedback, serving.refresh_seconds)
+        threads: list[Switchboard | LastUsed | Delivery | Metrics | Issuer]
         threads = [board, used, delivery, metrics, *([issuer] if issuer else [])]
         for thread in threads:
             thread.start()

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from schema.errors import NotThere
 from schema.records import Caller, Tenant
 from serving.control import Denied, Switchboard
+from serving.limits import Limits
 from serving.policy import POLICY, PUBLIC
 from tenants.access import mistyped
 
@@ -103,9 +104,11 @@ class Guarded(APIRoute):
             caller, tenant = admit(board, method, path, request.scope["headers"], name)
             request.state.caller, request.state.tenant = caller, tenant
             request.scope["caller"] = caller  # for the log
-            request.app.state.limits.spend(caller)
+            limits: Limits = request.app.state.limits
             try:
-                return await handle(request)
+                limits.spend(caller)
+                receive = await limits.body(request.scope, request.receive)
+                return await handle(Request(request.scope, receive))
             except Denied as refusal:
                 tell(refusal, caller.actor, method, path, name)
                 raise

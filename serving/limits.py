@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, MutableMapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,15 +17,13 @@ from serving.strict import check
 _BODIES_AT_ONCE = 64
 """Bodies of the greatest size whose bytes a worker holds at once: what slow senders can take."""
 
-Headers = MutableMapping[bytes, bytes]
-
 
 class Limits:
-    """Wraps the application: ``await limits(app, scope, receive, send, known)``.
+    """Wraps the application: ``await limits(app, scope, receive, send)``.
 
-    A body is received here, whole, before the application is called: so it is refused before it
-    is read where its length says enough, cut off where it does not, and while it trickles in it
-    takes no place from anybody. Compressed bodies are refused: what we are told is small (a
+    A body is received here (``body``), whole, once the guard has let its sender in and before the
+    route sees it: so it is refused before it is read where its length says enough, and cut off
+    where it does not. Compressed bodies are refused: what we are told is small (a
     thousand events have 200 KB), and so there is nothing that could unpack to more than it seems.
     """
 
@@ -48,17 +45,11 @@ class Limits:
         scope: Scope,
         receive: Receive,
         send: Send,
-        known: Callable[[Iterable[tuple[bytes, bytes]]], object],
     ) -> None:
-        """Answer one request.
-
-        Args:
-            known: raises Denied where the headers name nobody: a stranger's body is not received.
-        """
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        began, status, headers = time.monotonic(), 0, dict(scope["headers"])
+        began, status = time.monotonic(), 0
         request = self.access.begin(scope["headers"])
         kind = kind_of(scope["method"], scope["path"])
 
@@ -72,17 +63,10 @@ class Limits:
         try:
             self.host(scope)
             self.load.admit(kind)
-            if b"content-length" in headers or b"transfer-encoding" in headers:
-                known(scope["headers"])
-            body = await self._body(headers, receive)
-            if body is not None:
-                receive = _again(body, receive)
             with self.load.at(kind):
                 await app(scope, receive, answering)
         except Denied as error:
             await told(error).send(answering)
-        except _Gone:
-            pass
         finally:
             self.access.end(scope, status, began, act=kind is Kind.ADMIN)
 
@@ -103,11 +87,16 @@ class Limits:
                 "HOST",
             )
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
-        """The body as it was sent, known to be JSON; None where there is none."""
+    async def body(self, scope: Scope, receive: Receive) -> Receive:
+        """Receive the body, and hand it on as it was sent, known to be JSON.
+
+        Raises:
+            Denied: 4xx, what is wrong with it; 503 where too many arrive at once.
+        """
+        headers = dict(scope["headers"])
         length = int(headers.get(b"content-length", b"0"))  # digits only: the parser saw to it
         if not length and b"transfer-encoding" not in headers:
-            return None
+            return receive
         if length > self._bytes:
             raise self._too_large()
         coding = headers.get(b"content-encoding", b"identity").strip().lower()
@@ -135,7 +124,7 @@ class Limits:
             ) from None
         if body:
             check(body)
-        return body
+        return _again(body, receive)
 
     async def _received(self, receive: Receive) -> bytes:
         body, more = bytearray(), True
@@ -143,7 +132,9 @@ class Limits:
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise _Gone
+                    raise Denied(
+                        400, "the client left before its request was whole", "send it", "BODY_SHORT"
+                    )
                 part, more = message.get("body", b""), message.get("more_body", False)
                 if len(body) + len(part) > self._bytes:
                     raise self._too_large()
@@ -180,10 +171,6 @@ class Limits:
                 "RATE_LIMIT",
                 retry_after=wait,
             )
-
-
-class _Gone(Exception):
-    """The client left before its request was whole."""
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -7,7 +7,6 @@ the route table, is the route declared here, which answers by the same function.
 
 import logging
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -22,7 +21,7 @@ from schema.errors import NotThere, Refused
 from schema.names import Bought, Source
 from serving.bodies import Recommendations
 from serving.control import Switchboard
-from serving.guard import Guarded, admit, bearer
+from serving.guard import Guarded, admit
 from serving.limits import Limits
 from serving.logs import HEADER
 from serving.metrics import Metrics
@@ -125,11 +124,7 @@ class LookupsFirst:
             if found is not None:
                 await self._look_up(*found, scope, send)
                 return
-        await self._limits(self.api, scope, receive, send, self._known)
-
-    def _known(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        board: Switchboard = self.api.state.switchboard
-        board.caller(bearer(headers))
+        await self._limits(self.api, scope, receive, send)
 
     async def _look_up(self, tenant: str, customer: str, scope: Scope, send: Send) -> None:
         scope["path_params"] = {"tenant": tenant}  # for the log

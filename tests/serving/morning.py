@@ -78,6 +78,8 @@ class Served:
         """Ask below a tenant's address, with a key of that tenant unless another is named."""
         owner = None if role in EVERY_TENANT else key or tenant
         headers = {"Authorization": f"Bearer {self.keys[owner, role]}", "X-Request-ID": "a-test"}
+        if "content" in more:
+            headers["Content-Type"] = "application/json"
         return self.client.request(method, f"/tenants/{tenant}{path}", headers=headers, **more)
 
     def recs(

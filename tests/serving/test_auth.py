@@ -60,6 +60,7 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("POST", RECS),
         ("POST", "/feedback"),
         ("GET", "/outcomes"),
+        ("GET", "/audit"),
         ("GET", "/mode"),
         ("PUT", "/mode"),
         ("GET", "/rules"),

