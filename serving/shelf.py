@@ -29,12 +29,14 @@ class Shelved:
     """A tenant's edition in force, and how answers show it now.
 
     Attributes:
+        sha: of the edition's manifest.
         basis: changes with the edition and the catalogue.
         stamp, checked: what its files looked like, and when (``time.monotonic``).
     """
 
     edition: Edition
     shown: Shown
+    sha: str
     basis: str
     stamp: _Stamps
     checked: float
@@ -44,9 +46,9 @@ class Shelved:
     def obey(self, rules: tuple[Rule, ...]) -> None:
         """Lay the tenant's rules over the catalogue; made anew only where they or it changed."""
         until = self.shown.ruling.until
-        now = datetime.now(UTC)
-        if rules != self.rules or (until is not None and now >= until):
-            self.shown = replace(self.shown, ruling=ruling(rules, self.shown.products, now))
+        if rules != self.rules or (until is not None and datetime.now(UTC) >= until):
+            made = ruling(rules, self.shown.products, datetime.now(UTC))
+            self.shown = replace(self.shown, ruling=made)
             self.rules, self._tags = rules, {}
 
     def tag(self, mode: Mode, stale: bool) -> bytes:
@@ -54,8 +56,7 @@ class Shelved:
         found = self._tags.get((mode, stale))
         if found is None:
             made = f"{self.basis} {sorted(self.shown.ruling.touched)} {mode} {stale}"
-            digest = hashlib.blake2b(made.encode(), digest_size=9).hexdigest()
-            found = f'"{digest}"'.encode()
+            found = f'"{_digest(made)}"'.encode()
             self._tags[mode, stale] = found
         return found
 
@@ -83,6 +84,7 @@ class Shelf:
         self._open: OrderedDict[str, Shelved] = OrderedDict()
         self._coming: dict[str, asyncio.Task[Shelved | None]] = {}
         self._told: dict[str, str] = {}  # by tenant, why its newest edition cannot be served
+        self._turn = asyncio.Lock()  # nothing is opened before what was opened is on the shelf
         self._reader = ThreadPoolExecutor(1, "shelf")  # one: reading must not take every core
 
     def ready(self, tenant: Tenant) -> Shelved | None:
@@ -132,15 +134,16 @@ class Shelf:
     async def _replace(self, tenant: Tenant) -> Shelved | None:
         held = self._open.get(tenant.uid)
         try:
-            loop = asyncio.get_running_loop()
-            fresh = await loop.run_in_executor(self._reader, self._read, tenant, held)
-            self._told.pop(tenant.uid, None)
-            if fresh is None:
-                return held
-            self._open[tenant.uid] = fresh
-            if held is not None and held.edition is not fresh.edition:
-                held.edition.lists.close()
-            self._close_least_used()
+            async with self._turn:
+                loop = asyncio.get_running_loop()
+                fresh = await loop.run_in_executor(self._reader, self._read, tenant, held)
+                self._told.pop(tenant.uid, None)
+                if fresh is None:
+                    return held
+                self._open[tenant.uid] = fresh
+                if held is not None and held.edition is not fresh.edition:
+                    held.edition.lists.close()
+                self._close_least_used()
             return fresh
         except Exception as problem:  # whatever it is, the old one goes on serving
             if self._told.get(tenant.uid) != str(problem):  # it is tried again and again
@@ -169,7 +172,8 @@ class Shelf:
             return None
         # before the edition: what fails after that would leave it open, and LMDB opens no path twice
         sellable = self._datasets.sellable(tenant.uid)
-        if held is not None and held.edition.number == current.edition:
+        named = current.edition, current.manifest_sha256
+        if held is not None and (held.edition.number, held.sha) == named:
             edition = held.edition  # the same files: LMDB opens a path once per process
         else:
             edition = self._editions.open(tenant.uid, current.edition, current.manifest_sha256)
@@ -184,7 +188,12 @@ class Shelf:
             stale_from(edition.night, self._days, zone(tenant.timezone)),
             unsold(edition.products, sellable),
         )
-        basis = f"{current.manifest_sha256} {current.published_at} {sorted(shown.unsold)}"
-        fresh = Shelved(edition, shown, basis, stamp, time.monotonic())
+        sha = current.manifest_sha256
+        basis = _digest(f"{sha} {current.published_at} {sorted(shown.unsold)}")
+        fresh = Shelved(edition, shown, sha, basis, stamp, time.monotonic())
         fresh.obey(tenant.rules)
         return fresh
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=9).hexdigest()

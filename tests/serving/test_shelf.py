@@ -494,7 +494,8 @@ class TestManyTenants:
                 assert open_files(tmp_path) <= most
 
         async def all_at_once() -> None:
-            assert max(await asyncio.gather(*(ask(uid) for uid in cheap.uids))) <= most + 1
+            # one is being opened, and one of its files read
+            assert max(await asyncio.gather(*(ask(uid) for uid in cheap.uids))) <= most + 2
 
         async def both() -> None:
             await one_by_one()
