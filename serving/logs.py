@@ -83,7 +83,7 @@ class Access:
     """
 
     def __init__(self, *, everything: bool) -> None:
-        self._everything = everything
+        self.everything = everything
         per_second = (_LINES_A_SECOND, _LINES_A_SECOND)
         self._lines = Rates(per_second, per_second)
         self._unlogged = 0
@@ -106,7 +106,7 @@ class Access:
             route: its template, where no router has put it into the scope.
         """
         refused = status >= 400
-        if not (refused or act or self._everything):
+        if not (refused or act or self.everything):
             return
         now = time.monotonic()
         if refused and self._lines.take("", "", now):

@@ -7,7 +7,6 @@ the route table, is the route declared here, which answers by the same function.
 
 import logging
 import time
-from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
@@ -26,8 +25,8 @@ from serving.limits import Limits
 from serving.logs import HEADER
 from serving.metrics import Metrics
 from serving.policy import RECS
-from serving.problems import Answer, Headers, told
-from serving.shelf import Shelf
+from serving.problems import Answer, told
+from serving.shelf import PLAIN, Shelf
 from tenants.answer import MOST, Ask, answer, ask, nothing
 from tenants.lifecycle import serves
 
@@ -78,7 +77,6 @@ class Lookup:
         """Answer one request, whatever is wrong with it."""
         began = time.perf_counter()
         try:
-            self._limits.host(scope)
             found, outcome, source = await self._answer(tenant, customer, scope)
         except Exception as error:
             found, tenant, source = told(error), "", ""  # a tenant that was not proven is not named
@@ -91,25 +89,26 @@ class Lookup:
 
     async def _answer(self, name: str, customer: str, scope: Scope) -> tuple[Answer, str, str]:
         """The answer, and for the metrics its outcome and source."""
+        self._limits.host(scope)
         caller, tenant = admit(self._board, "GET", RECS, scope["headers"], name)
         assert tenant is not None  # the policy's path names one
         scope["caller"] = caller  # for the log
         self._limits.spend(caller)
         asked = _asked(scope["query_string"])
         if not serves(tenant.mode):
-            return Answer(200, _PLAIN, nothing(name, customer)), "off", ""
+            return Answer(200, PLAIN, nothing(name, customer)), "off", ""
         found = self._shelf.ready(tenant) or await self._shelf.current(tenant)
         if found is None:
             raise nothing_published()
-        stale = found.shown.stale(datetime.now(UTC))
-        tag = found.tag(tenant.mode, stale)
-        headers = [*_PLAIN, (b"etag", tag)]
-        if any(name == b"if-none-match" and tag in value for name, value in scope["headers"]):
-            return Answer(304, headers), "unchanged", ""  # one of several, or marked weak
+        dress = found.dress(tenant.mode)
+        if dress.tag in dict(scope["headers"]).get(
+            b"if-none-match", b""
+        ):  # one of several, or weak
+            return Answer(304, dress.headers), "unchanged", ""
         own = found.edition.lists.of(customer)
-        body = answer(name, customer, tenant.mode, found.shown, own, asked, stale=stale)
+        body = answer(name, customer, tenant.mode, found.shown, own, asked, stale=dress.stale)
         source = Source.POPULAR if own is None else Source.PERSONAL
-        return Answer(200, headers, body), "served", source.value
+        return Answer(200, dress.headers, body), "served", source
 
 
 class LookupsFirst:
@@ -127,20 +126,14 @@ class LookupsFirst:
         await self._limits(self.api, scope, receive, send)
 
     async def _look_up(self, tenant: str, customer: str, scope: Scope, send: Send) -> None:
-        scope["path_params"] = {"tenant": tenant}  # for the log
-        began, request = time.monotonic(), self._limits.access.begin(scope["headers"])
+        began, access = time.monotonic(), self._limits.access
+        request = access.begin(scope["headers"])
         lookup: Lookup = self.api.state.lookup
         found = await lookup.answer(tenant, customer, scope)
         await found.send(send, (HEADER, request))
-        self._limits.access.end(scope, found.status, began, route=RECS)
-
-
-_PLAIN: Headers = [
-    (b"content-type", b"application/json"),
-    # whoever keeps an answer asks again each time, with its ETag; nobody else may keep it
-    (b"cache-control", b"private, no-cache"),
-    (b"vary", b"authorization"),
-]
+        if found.status >= HTTPStatus.BAD_REQUEST or access.everything:
+            scope["path_params"] = {"tenant": tenant}  # for the log
+            access.end(scope, found.status, began, route=RECS)
 
 
 @lru_cache(maxsize=1024)

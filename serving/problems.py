@@ -1,9 +1,9 @@
 """Errors as RFC 9457 problem documents: the one place where they are put into words for HTTP."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
+from typing import NamedTuple
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -17,8 +17,7 @@ from serving.control import Denied
 Headers = list[tuple[bytes, bytes]]  # as ASGI has them, names in lower case
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes over the wire."""
 
     status: int

@@ -6,12 +6,13 @@ import logging
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from schema.names import Mode
 from schema.records import Rule, Tenant
 from schema.rules import ruling
+from serving.problems import Headers
 from storage.datasets import Datasets
 from storage.editions import Edition, Editions
 from tenants.answer import Shown, stale_from, unsold
@@ -22,6 +23,28 @@ log = logging.getLogger("recfactory.serving")
 
 _Stamp = tuple[int, int, int] | None
 _Stamps = tuple[_Stamp, _Stamp]  # of the pointer, and of the accepted data
+
+
+PLAIN: Headers = [
+    (b"content-type", b"application/json"),
+    # whoever keeps an answer asks again each time, with its ETag; nobody else may keep it
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"authorization"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Dress:
+    """What all answers from one edition have in common as long as nothing changes.
+
+    Attributes:
+        tag: their ETag: what else they depend on stands in their addresses.
+    """
+
+    mode: Mode
+    stale: bool
+    tag: bytes
+    headers: Headers
 
 
 @dataclass(slots=True)
@@ -41,7 +64,7 @@ class Shelved:
     stamp: _Stamps
     checked: float
     rules: tuple[Rule, ...] = ()
-    _tags: dict[tuple[Mode, bool], bytes] = field(default_factory=dict)
+    _dress: "Dress | None" = None
 
     def obey(self, rules: tuple[Rule, ...]) -> None:
         """Lay the tenant's rules over the catalogue; made anew only where they or it changed."""
@@ -49,16 +72,20 @@ class Shelved:
         if rules != self.rules or (until is not None and datetime.now(UTC) >= until):
             made = ruling(rules, self.shown.products, datetime.now(UTC))
             self.shown = replace(self.shown, ruling=made)
-            self.rules, self._tags = rules, {}
+            self.rules, self._dress = rules, None
 
-    def tag(self, mode: Mode, stale: bool) -> bytes:
-        """The ETag of every answer from here: what else it depends on stands in its address."""
-        found = self._tags.get((mode, stale))
-        if found is None:
+    def look_again(self) -> None:
+        """It may have grown stale meanwhile."""
+        self._dress = None
+
+    def dress(self, mode: Mode) -> "Dress":
+        """What every answer from here wears; made anew only where something changed."""
+        if self._dress is None or self._dress.mode is not mode:
+            stale = self.shown.stale(datetime.now(UTC))
             made = f"{self.basis} {sorted(self.shown.ruling.touched)} {mode} {stale}"
-            found = f'"{_digest(made)}"'.encode()
-            self._tags[mode, stale] = found
-        return found
+            tag = f'"{_digest(made)}"'.encode()
+            self._dress = Dress(mode, stale, tag, [*PLAIN, (b"etag", tag)])
+        return self._dress
 
 
 class Shelf:
@@ -95,6 +122,7 @@ class Shelf:
         now = time.monotonic()
         if now - found.checked > self._seconds:
             found.checked = now
+            found.look_again()
             if self._stamp(tenant) != found.stamp and tenant.uid not in self._coming:
                 self._fetch(tenant)
         self._open.move_to_end(tenant.uid)
