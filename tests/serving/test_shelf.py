@@ -541,7 +541,7 @@ class TestTheETag:
     def of(self, asked: Asked, name: TenantId = ACME, mode: Mode = Mode.ON) -> bytes:
         found = asked.settled(name)
         assert found is not None
-        return found.tag(mode, stale=False)
+        return found.dress(mode).tag
 
     def test_is_the_same_as_long_as_nothing_changes_and_in_every_worker(
         self, morning: World, shelf: Asked
@@ -562,7 +562,11 @@ class TestTheETag:
     def test_is_another_for_another_tenant_mode_or_age(self, shelf: Asked) -> None:
         found = shelf.current()
         assert found is not None
-        tags = [found.tag(mode, stale) for mode in Mode for stale in (False, True)]
+        tags = []
+        for stale_from in (None, datetime(2026, 4, 2, tzinfo=UTC)):
+            found.shown = replace(found.shown, stale_from=stale_from)
+            found.look_again()
+            tags += [found.dress(mode).tag for mode in Mode]
 
         assert len({*tags, self.of(shelf, BETA)}) == len(tags) + 1
 
