@@ -42,6 +42,7 @@ from schema.rules import ruling
 from schema.settings import TenantSettings
 from storage.editions import Current
 from storage.stores import Stores
+from tenants.answer import first_lines
 from tenants.effects import effects
 from tenants.lifecycle import business_date, publishes, stands, trains
 from tenants.order import settings_of, zone
@@ -167,6 +168,7 @@ def _work(
             night=night,
             horizon_days=kept.model.horizon_days,
             bought=bought.decided,
+            lines=first_lines(lists.products, lists.segments, bought.decided),
         )
     return Conclusion(
         outcome=decided.verdict.outcome,

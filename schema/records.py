@@ -62,6 +62,25 @@ def entries(body: bytes) -> list[Entry]:
     return [Entry._make(fields) for fields in PACKED.iter_unpack(body)]
 
 
+LINES_FORM = 1
+"""What the lines of an answer look like. Whoever changes their text by so much as a comma counts it
+up: editions that were written before are then put together anew at each lookup.
+"""
+
+
+def packed_lines(products: Sequence[int], lines: bytes) -> bytes:
+    """The first lines of an answer as an edition keeps them: their form, how many, of which products."""
+    return struct.pack(f"<BB{len(products)}i", LINES_FORM, len(products), *products) + lines
+
+
+def unpacked_lines(body: bytes) -> tuple[tuple[int, ...], bytes] | None:
+    """Products and text of ``packed_lines``; None where the lines are of another form."""
+    if body[0] != LINES_FORM:
+        return None
+    count = body[1]
+    return struct.unpack_from(f"<{count}i", body, 2), body[2 + 4 * count :]
+
+
 class Ids:
     """External ids and their row numbers, both ways; never changes."""
 

@@ -27,7 +27,7 @@ from serving.metrics import Metrics
 from serving.policy import RECS
 from serving.problems import Answer, told
 from serving.shelf import PLAIN, Shelf
-from tenants.answer import MOST, Ask, answer, ask, nothing
+from tenants.answer import MOST, Ask, answer, ask, nothing, ready
 from tenants.lifecycle import serves
 
 log = logging.getLogger("recfactory.serving")
@@ -105,8 +105,14 @@ class Lookup:
             b"if-none-match", b""
         ):  # one of several, or weak
             return Answer(304, dress.headers), "unchanged", ""
-        own = found.edition.lists.of(customer)
-        body = answer(name, customer, tenant.mode, found.shown, own, asked, stale=dress.stale)
+        shown, lists = found.shown, found.edition.lists
+        own: bytes | None = b""  # not looked up where its lines are ready
+        lines = ready(lists.first(customer), shown, asked)
+        if lines is None:
+            own = lists.of(customer)
+            lines = ready(lists.first(""), shown, asked) if own is None else None
+        mode, stale = tenant.mode, dress.stale
+        body = answer(name, customer, mode, shown, own, asked, stale=stale, lines=lines)
         source = Source.POPULAR if own is None else Source.PERSONAL
         return Answer(200, dress.headers, body), "served", source
 

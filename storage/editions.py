@@ -17,7 +17,7 @@ import orjson
 
 from schema.errors import Problem
 from schema.names import Bought
-from schema.records import ENTRY, Catalogue, Grounds, Lists
+from schema.records import ENTRY, Catalogue, Grounds, Lists, entries, unpacked_lines
 from storage import durable, grounds, lists
 from storage.durable import Disk
 
@@ -95,11 +95,13 @@ class Editions:
         night: date,
         horizon_days: int,
         bought: Bought,
+        lines: lists.Lines | None = None,
     ) -> tuple[int, str]:
         """Write an edition whole and read it back with the reader that serves; not yet served.
 
         Args:
             taken: the highest number the ledger knows; the edition gets the next free one.
+            lines: see ``lists.write``.
 
         Returns:
             Its number, and the SHA-256 of its manifest.
@@ -123,7 +125,7 @@ class Editions:
             return now is not None and now.edition == number
 
         files = {
-            LISTS: lambda path: lists.write(path, made),
+            LISTS: lambda path: lists.write(path, made, lines),
             PRODUCTS: durable.content(catalogue),
             SEGMENTS: durable.content(segments),
         }
@@ -292,14 +294,14 @@ def _grounds(folder: Path, manifest: Mapping[str, Any]) -> GroundsFile | None:
 
 def _check_lists(edition: Edition) -> None:
     """No list holds an unknown product, a product twice, or a number that is no probability."""
-    _, bodies = edition.lists.everyone()
-    entries = np.frombuffer(b"".join(bodies), np.dtype(list(ENTRY)))
-    lengths = [len(body) // entries.itemsize for body in bodies]
-    cells = np.repeat(np.arange(len(bodies)), lengths) * 2**32 + entries["product"]
-    p = entries["probability"]
+    names, bodies = edition.lists.everyone()
+    places = np.frombuffer(b"".join(bodies), np.dtype(list(ENTRY)))
+    lengths = [len(body) // places.itemsize for body in bodies]
+    cells = np.repeat(np.arange(len(bodies)), lengths) * 2**32 + places["product"]
+    p = places["probability"]
     if (
         len(np.unique(cells)) != len(cells)
-        or not ((entries["product"] >= 0) & (entries["product"] < len(edition.products))).all()
+        or not ((places["product"] >= 0) & (places["product"] < len(edition.products))).all()
         or not ((p >= 0) & (p <= 1)).all()
     ):
         raise Problem(
@@ -307,3 +309,26 @@ def _check_lists(edition: Edition) -> None:
             "this is a defect in ranking: nothing was published",
             code="LIST_INVALID",
         )
+    if edition.lists.first("") is not None and not all(
+        _tells_of(edition.lists.first(name), body) for name, body in zip(names, bodies, strict=True)
+    ):
+        raise Problem(
+            "the first lines of a list are missing, no JSON, or about other products",
+            "this is a defect in writing the edition: nothing was published",
+            code="LIST_INVALID",
+        )
+
+
+def _tells_of(first: bytes | None, body: bytes) -> bool:
+    """Whether these lines can be read, and their products stand on the list."""
+    if first is None:
+        return False
+    found = unpacked_lines(first)
+    if found is None:  # of another version: no lookup shows them
+        return True
+    products, lines = found
+    try:
+        read = orjson.loads(b"[%b]" % lines)
+    except orjson.JSONDecodeError:
+        return False
+    return len(read) == len(products) and {entry.product for entry in entries(body)} >= {*products}

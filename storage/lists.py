@@ -1,34 +1,51 @@
 """The bytes of an edition's lists: write all, look one customer up.
 
 One LMDB file; a key is a customer id in UTF-8, its value the entries of the list, packed as
-``schema.records.ENTRY`` says, best first and without padding.
+``schema.records.ENTRY`` says, best first and without padding. Beside it, under ``FIRST`` and the
+same key, the first lines that a lookup shows of that list, as ``schema.records.packed_lines`` says.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lmdb
 
 from schema.errors import Problem
-from schema.records import PACKED, Lists
+from schema.records import Lists
 
 POPULAR = b"\x00popular"
 """The key of the list for strangers: no customer id holds a control character."""
+FIRST = b"\x01"
+_CUSTOMERS = b" "
+"""No customer's key is below."""
+
+_PAGE = 4096
+
+Lines = Callable[[bytes], bytes]
+"""Makes the first lines of a packed list."""
 
 
-def write(path: Path, lists: Lists) -> None:
-    """Write every list into one new file; the same lists give the same bytes."""
+def write(path: Path, lists: Lists, lines: Lines | None = None) -> None:
+    """Write every list into one new file; the same lists give the same bytes.
+
+    Args:
+        lines: None leaves it to each lookup to put them together.
+    """
     rows = sorted((customer.encode(), row) for row, customer in enumerate(lists.customers))
-    longest = (lists.entries.shape[1] * PACKED.size + 256) * (len(rows) + 1)
+    bodies = [(POPULAR, _body(lists.popular))]
+    bodies += [(key, _body(lists.entries[row])) for key, row in rows]
+    first = [] if lines is None else [(FIRST + key, lines(body)) for key, body in bodies]
+    # in the order of their keys; a long value takes whole pages
+    pairs = [bodies[0], *first, *bodies[1:]]
+    longest = sum(len(key) + len(body) + _PAGE for key, body in pairs)
     environment = lmdb.open(
         str(path), subdir=False, lock=False, map_size=2 * longest + 2**20, sync=False
     )
     try:
         with environment.begin(write=True) as transaction:
-            transaction.put(POPULAR, _body(lists.popular))
-            for key, row in rows:
-                transaction.put(key, _body(lists.entries[row]), append=True)
+            for key, body in pairs:
+                transaction.put(key, body, append=True)
     finally:
         environment.close()
 
@@ -37,6 +54,7 @@ def _body(entries: object) -> bytes:
     return entries[entries["product"] >= 0].tobytes()  # type: ignore[index,no-any-return]
 
 
+_LONGEST_KEY = 511
 _OPEN: dict[tuple[int, int], tuple[lmdb.Environment, int]] = {}
 """By device and inode: the environment, and how many readers use it."""
 _OPENING = threading.Lock()
@@ -62,12 +80,24 @@ class ListReader:
 
     def __len__(self) -> int:
         """Lists of customers, the popular one not counted."""
-        return int(self._environment.stat()["entries"]) - 1
+        pairs = int(self._environment.stat()["entries"])
+        return (pairs if self.first("") is None else pairs // 2) - 1
 
     def of(self, customer: str) -> bytes | None:
         """The customer's own list, packed, best first; None where they have none."""
         key = customer.encode("utf-8", "surrogatepass")
-        if not key or len(key) > 511 or key == POPULAR:
+        return self._get(key) if key >= _CUSTOMERS else None
+
+    def first(self, customer: str) -> bytes | None:
+        """The first lines of the customer's own list, packed, of the popular one for "".
+
+        None where they have no list, or the edition has no lines.
+        """
+        key = customer.encode("utf-8", "surrogatepass") or POPULAR
+        return self._get(FIRST + key) if customer >= " " or not customer else None
+
+    def _get(self, key: bytes) -> bytes | None:
+        if len(key) > _LONGEST_KEY:
             return None
         with self._environment.begin() as transaction:
             body: bytes | None = transaction.get(key)
@@ -82,15 +112,15 @@ class ListReader:
     def each(self) -> Iterator[tuple[str, bytes]]:
         """Customer by customer, in the order of their ids' bytes; the popular list is not among them."""
         with self._environment.begin() as transaction:
-            for key, body in transaction.cursor():
-                if key != POPULAR:
+            cursor = transaction.cursor()
+            if cursor.set_range(_CUSTOMERS):
+                for key, body in cursor:
                     yield key.decode(), body
 
     def everyone(self) -> tuple[list[str], list[bytes]]:
         """All lists, the popular one first under "": customers, and packed entries of each."""
-        with self._environment.begin() as transaction:
-            keys, bodies = zip(*transaction.cursor(), strict=True)
-        return ["" if key == POPULAR else key.decode() for key in keys], list(bodies)
+        names, bodies = zip(("", self.popular()), *self.each(), strict=True)
+        return list(names), list(bodies)
 
     def close(self) -> None:
         with _OPENING:

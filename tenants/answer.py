@@ -4,9 +4,9 @@ Both doors answer through here, so that the command line and HTTP always agree. 
 together as text from parts that were made once, because it lies on the way of every lookup.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ import orjson
 
 from schema.errors import Refused
 from schema.names import Bought, Mode, Reason, Source, Status
-from schema.records import PACKED, Catalogue, Entry, Product
-from schema.rules import NO_RULING, Ruling
+from schema.records import PACKED, Catalogue, Entry, Product, packed_lines, unpacked_lines
+from schema.rules import FIRST_TEN, NO_RULING, Ruling
 from tenants.rules import ordered
 
 MOST = 50
@@ -35,7 +35,7 @@ _Place = tuple[Any, ...]  # the fields of an Entry; making one costs more than t
 class Ask:
     """What was asked for; ``bought`` None leaves it to the tenant's edition."""
 
-    limit: int = 10
+    limit: int = FIRST_TEN
     bought: Bought | None = None
     category: str | None = None
 
@@ -175,6 +175,45 @@ def nothing(tenant: str, customer: str) -> bytes:
     )
 
 
+def first_lines(
+    products: Sequence[Product], segments: Sequence[str], bought: Bought
+) -> Callable[[bytes], bytes]:
+    """For the night: what makes, of a packed list, the lines of a lookup that asks for nothing special.
+
+    Nothing is hidden from them: what is hidden is known when they are shown (``ready``).
+    """
+    never = datetime.min.replace(tzinfo=UTC)  # lines say nothing of their edition
+    shown = Shown(0, 0, never, products, segments=segments, bought=bought)
+
+    def lines(personal: bytes) -> bytes:
+        places = PACKED.iter_unpack(personal)
+        chosen = list(islice(_fitting(places, shown, bought, None), FIRST_TEN))
+        text = _lines(chosen, shown, NOTHING_HEARD)
+        return packed_lines([place[0] for place in chosen], text.encode())
+
+    return lines
+
+
+def ready(first: bytes | None, shown: Shown, asked: Ask) -> bytes | None:
+    """The lines of the answer, where the night has made just those; None where it has not.
+
+    Args:
+        first: as ``first_lines`` made it of the list that is to be shown; None where there is none.
+    """
+    if (
+        first is None
+        or asked.limit != FIRST_TEN
+        or (asked.bought is not None and asked.bought is not shown.bought)
+        or asked.category is not None
+        or shown.reorders
+    ):
+        return None
+    found = unpacked_lines(first)
+    if found is None or not shown.hidden.isdisjoint(found[0]):
+        return None
+    return found[1]
+
+
 def answer(
     tenant: str,
     customer: str,
@@ -185,36 +224,47 @@ def answer(
     *,
     stale: bool,
     heard: Mapping[int, str] = NOTHING_HEARD,
+    lines: bytes | None = None,
 ) -> bytes:
     """The answer to a lookup, as JSON.
 
     Args:
         personal: the customer's own packed list; None where the popular one has to do.
         heard: what the customer asked about just now, by the products that stand for it.
+        lines: from ``ready``; of ``personal`` then only matters whether it is None.
 
     Raises:
         Refused: the tenant has no such category (``CATEGORY``).
     """
     bought = asked.bought or shown.bought
+    source = Source.POPULAR if personal is None else Source.PERSONAL
+    if lines is None:
+        lines = _chosen(shown, personal, asked, bought, heard).encode()
+    head = (
+        f'{{"tenant":{_json(tenant)},"customer":{_json(customer)},"mode":"{mode}",'
+        f'"bought":"{bought}","source":"{source}",{shown.head},'
+        f'"stale":{"true" if stale else "false"},"recommendations":['
+    )
+    return b"".join((head.encode(), lines, b"]}"))
+
+
+def _chosen(
+    shown: Shown, personal: bytes | None, asked: Ask, bought: Bought, heard: Mapping[int, str]
+) -> str:
+    """The lines that were asked for."""
     if asked.category is not None and asked.category not in shown.categories:
         raise Refused(
             f"there is no category {asked.category[:80]!r} in this edition",
             "write it as the products do, or leave it out",
             code="CATEGORY",
         )
-    source = Source.POPULAR if personal is None else Source.PERSONAL
     places = PACKED.iter_unpack(shown.popular if personal is None else personal)
     chosen: Iterable[_Place] = places
     if shown.hidden or bought is not Bought.INCLUDE or asked.category is not None:
         chosen = _fitting(places, shown, bought, asked.category)
     if shown.reorders:
         chosen = ordered(map(Entry._make, chosen), shown.ruling)
-    lines = _lines(islice(chosen, asked.limit), shown, heard)
-    return (
-        f'{{"tenant":{_json(tenant)},"customer":{_json(customer)},"mode":"{mode}",'
-        f'"bought":"{bought}","source":"{source}",{shown.head},'
-        f'"stale":{"true" if stale else "false"},"recommendations":[{lines}]}}'
-    ).encode()
+    return _lines(islice(chosen, asked.limit), shown, heard)
 
 
 def _fitting(

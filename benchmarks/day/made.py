@@ -22,6 +22,7 @@ from storage.rows import TENANTS
 from storage.secret import make_secret
 from storage.stores import Stores, open_stores
 from tenants.access import make_key
+from tenants.answer import first_lines
 
 PLACES = 50
 
@@ -100,6 +101,7 @@ def build(home: Path, first: Size, others: Size) -> str:
                 night=datetime.now(UTC).date(),
                 horizon_days=14,
                 bought=Bought.INCLUDE,
+                lines=first_lines(lists.products, lists.segments, Bought.INCLUDE),
             )
             editions.point(f"b{n:05}", Current(number, sha, number, now))
     _hide_one(stores, now)

@@ -1,8 +1,9 @@
 import pytest
 
-from schema.names import Bought, Mode, Role
+from schema.names import Bought, Mode, Role, TenantId
 from serving.bodies import Recommendations
 from serving.policy import SELLS
+from storage.lists import ListReader
 from tests.serving.morning import Keys, Night, Served, ids, problem, serving
 from tests.world import ACME, BETA, World, tables
 
@@ -291,3 +292,40 @@ def test_the_test_world_has_products_that_carry_their_tenants_name(world: World)
     for name in (ACME, BETA):
         products = world.stores.datasets.read(world.tenant(name).uid, "products")
         assert all(f"{name}-" in product for product in products["product_id"].to_pylist())
+
+
+class TestLinesTheNightHasMade:
+    @pytest.mark.parametrize("asked", ["", "?limit=9", "?bought=exclude", "?category=odd"])
+    @pytest.mark.parametrize("tenant", [ACME, BETA])
+    def test_are_the_very_bytes_a_lookup_would_make(
+        self, served: Served, monkeypatch: pytest.MonkeyPatch, tenant: TenantId, asked: str
+    ) -> None:
+        names = [name or "nobody" for name, _ in everyone(served, tenant)]
+
+        def answers() -> list[bytes]:
+            paths = (f"/customers/{name}/recs{asked}" for name in names)
+            return [served.ask("GET", path, tenant, role=Role.SELLER).content for path in paths]
+
+        quick = answers()
+        monkeypatch.setattr(ListReader, "first", lambda *_: None)
+
+        assert len(names) > 20
+        assert answers() == quick
+
+    def test_are_there_for_everyone_and_spare_the_list(
+        self, served: Served, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = served.recs("C-0001")
+        found = dict(everyone(served, ACME))
+        monkeypatch.setattr(ListReader, "of", lambda *_: pytest.fail("the list was read"))
+
+        assert all(found.values())
+        assert served.recs("C-0001") == own
+
+
+def everyone(served: Served, tenant: TenantId) -> list[tuple[str, bytes | None]]:
+    """Who has a list, the strangers as "", and the lines that were made of it."""
+    served.recs("C-0001", tenant)
+    shelved = served.state.shelf.ready(served.world.stores.ledger.tenant(tenant))
+    lists = shelved.edition.lists
+    return [(name, lists.first(name)) for name in lists.everyone()[0]]

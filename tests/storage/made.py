@@ -14,6 +14,7 @@ from schema.records import ENTRY, Blend, Ids, Lists, Model, Product
 from schema.settings import TenantSettings
 from storage.durable import MANIFEST
 from storage.editions import GROUNDS, SEGMENTS, Current, Editions
+from storage.lists import Lines
 from storage.models import EARLY, REST
 
 NIGHT = date(2026, 4, 1)
@@ -95,10 +96,18 @@ def seal(
     model: int = 1,
     night: date = NIGHT,
     bought: Bought = Bought.INCLUDE,
+    lines: Lines | None = None,
 ) -> tuple[int, str]:
     """Seal an edition; by default the first one of ``lists()``."""
     return editions.seal(
-        uid, taken, made or lists(), model=model, night=night, horizon_days=7, bought=bought
+        uid,
+        taken,
+        made or lists(),
+        model=model,
+        night=night,
+        horizon_days=7,
+        bought=bought,
+        lines=lines,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from schema.errors import Problem
 from schema.names import Bought
-from schema.records import entries
+from schema.records import LINES_FORM, entries, packed_lines
 from storage.durable import Disk
 from storage.editions import LISTS, PRODUCTS, SEGMENTS, Current, Editions
 from tests.storage.made import AT, NIGHT, ONE, OTHER, lists, older_edition, publish, seal
@@ -114,6 +114,22 @@ class TestSeal:
         with pytest.raises(Problem) as refused:
             seal(editions, made=made)
         assert refused.value.code == "LIST_INVALID"
+
+    @pytest.mark.parametrize(
+        "lines",
+        [packed_lines([3], b"{}"), packed_lines([0], b"{}}"), packed_lines([0, 1], b"{}")],
+        ids=["of a product that is not on the list", "no JSON", "fewer than it says"],
+    )
+    def test_first_lines_that_must_not_be_shown_are_refused(
+        self, editions: Editions, lines: bytes
+    ) -> None:
+        with pytest.raises(Problem) as refused:
+            seal(editions, lines=lambda _: lines)
+        assert refused.value.code == "LIST_INVALID"
+
+    def test_first_lines_of_another_version_are_nobodys_business(self, editions: Editions) -> None:
+        of_another = bytes((LINES_FORM + 1,)) + b"whatever"
+        assert seal(editions, lines=lambda _: of_another)[0] == 1
 
     def test_a_bad_popular_list_is_refused_too(self, editions: Editions) -> None:
         made = lists()

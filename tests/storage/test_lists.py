@@ -1,6 +1,7 @@
 """The bytes of an edition's lists."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,60 @@ class TestWrite:
 
     def test_leaves_one_file_only(self, path: Path) -> None:
         assert os.listdir(path.parent) == [path.name]
+
+
+def told(body: bytes) -> bytes:
+    """Lines that tell their list."""
+    return b"lines of " + body
+
+
+class TestFirstLines:
+    @pytest.fixture
+    def reader(self, tmp_path: Path) -> Iterator[ListReader]:
+        write(tmp_path / "first", lists(), told)
+        reader = ListReader(tmp_path / "first")
+        yield reader
+        reader.close()
+
+    def test_stand_beside_every_list_the_popular_one_as_well(self, reader: ListReader) -> None:
+        names, bodies = reader.everyone()
+        assert [reader.first(name) for name in names] == [told(body) for body in bodies]
+
+    def test_are_no_lists_of_customers(self, reader: ListReader) -> None:
+        assert len(reader) == 3
+        assert [name for name, _ in reader.each()] == ["C-1", "C-2", "C-3"]
+        assert reader.everyone()[0] == ["", "C-1", "C-2", "C-3"]
+
+    @pytest.mark.parametrize("nobody", ["\x01C-1", "\x01\x00popular"])
+    def test_are_nobodys_list(self, reader: ListReader, nobody: str) -> None:
+        assert reader.of(nobody) is None
+
+    @pytest.mark.parametrize(
+        "nobody", ["C-4", "C-1 ", "\x00popular", "\x01C-1", "x" * 511, "x" * 600, "\ud800"]
+    )
+    def test_of_anybody_else_there_are_none(self, reader: ListReader, nobody: str) -> None:
+        assert reader.first(nobody) is None
+
+    def test_may_be_missing_as_in_older_editions(self, path: Path) -> None:
+        reader = ListReader(path)
+        assert [reader.first(name) for name in ("", "C-1")] == [None, None]
+        reader.close()
+
+    def test_find_room_however_long_they_are(self, tmp_path: Path) -> None:
+        made = lists([f"C-{n}" for n in range(500)])
+        write(tmp_path / "long", made, lambda body: body + b"x" * 10_000)
+        reader = ListReader(tmp_path / "long")
+        assert len(reader) == 500
+        reader.close()
+
+    def test_of_an_edition_without_customers_are_the_popular_ones(self, tmp_path: Path) -> None:
+        made = lists()
+        write(tmp_path / "none", replace(made, customers=(), entries=made.entries[:0]), told)
+        reader = ListReader(tmp_path / "none")
+        assert len(reader) == 0
+        assert list(reader.each()) == []
+        assert reader.first("") == told(reader.popular())
+        reader.close()
 
 
 class TestListReader:

@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 
 from schema.errors import Refused
 from schema.names import Bought, Mode, Reason, Status
-from schema.records import PACKED, Catalogue, Entry, Product, entries
+from schema.records import LINES_FORM, PACKED, Catalogue, Entry, Product, entries, unpacked_lines
 from schema.rules import NO_RULING, Ruling
-from tenants.answer import MOST, Ask, Shown, answer, ask, nothing, stale_from, unsold
+from tenants.answer import (
+    MOST,
+    Ask,
+    Shown,
+    answer,
+    ask,
+    first_lines,
+    nothing,
+    ready,
+    stale_from,
+    unsold,
+)
 from tenants.rules import ordered
 
 WHY = tuple(Reason)
@@ -636,3 +647,84 @@ class TestTheTextOfAnAnswer:
     ) -> None:
         with pytest.raises(orjson.JSONDecodeError):
             orjson.loads(body)
+
+
+class TestLinesTheNightHasMade:
+    @given(data=st.data(), products=CATALOGUES, segments=SEGMENTS, bought=st.sampled_from(Bought))
+    def test_give_the_same_bytes_as_a_lookup_would(
+        self, data: st.DataObject, products: list[Product], segments: list[str], bought: Bought
+    ) -> None:
+        copies = data.draw(st.integers(1, 3))  # so that there are lists of more than ten
+        known = catalogue(products * copies)
+        own = data.draw(lists(len(known), len(segments)))
+        hidden = st.frozensets(st.integers(0, len(known) - 1), max_size=2)
+        ruling = data.draw(rulings(len(known)))
+        shown = Shown(
+            1, 1, PUBLISHED, known, own, segments, bought, unsold=data.draw(hidden), ruling=ruling
+        )
+        limit, category = data.draw(st.sampled_from((10, 10, 9, 50))), None
+        if shown.categories:
+            category = data.draw(st.sampled_from([None, None, *sorted(shown.categories)]))
+        asked = Ask(limit, data.draw(st.sampled_from([None, *Bought])), category)
+
+        lines = ready(first_lines(products * copies, segments, bought)(own), shown, asked)
+
+        for personal in (own, None):  # the popular list is the same one here
+            plain = answer("t", "c", Mode.ON, shown, personal, asked, stale=False)
+            quick = answer("t", "c", Mode.ON, shown, personal, asked, stale=False, lines=lines)
+            assert quick == plain
+
+    @pytest.mark.parametrize("bought", Bought)
+    def test_are_shown_where_nothing_speaks_against_them(self, bought: Bought) -> None:
+        shown = replace(SHOWN, bought=bought, unsold=frozenset({59}))
+        first = first_lines(PRODUCTS, (), bought)(packed(MIXED))
+
+        assert ready(first, shown, Ask()) == ready(first, shown, Ask(10, bought)) is not None
+        assert ready(first_lines(PRODUCTS, (), bought)(b""), shown, Ask()) == b""
+
+    @pytest.mark.parametrize(
+        ("asked", "changed"),
+        [
+            (Ask(9), {}),
+            (Ask(11), {}),
+            (Ask(bought=Bought.ONLY), {}),
+            (Ask(category="tools"), {}),
+            (Ask(), {"unsold": frozenset({FRESH[0].product})}),
+            (Ask(), {"ruling": Ruling(hidden=frozenset({OWNED[4].product}))}),
+            (Ask(), {"ruling": Ruling(odds={59: 2.0})}),
+        ],
+        ids=["fewer", "more", "bought", "category", "unsold", "hidden", "reordered"],
+    )
+    def test_are_not_shown_where_something_does(self, asked: Ask, changed: dict[str, Any]) -> None:
+        first = first_lines(PRODUCTS, (), Bought.INCLUDE)(packed(MIXED))
+
+        assert ready(first, replace(SHOWN, **changed), asked) is None
+
+    def test_of_another_form_are_not_shown(self) -> None:
+        first = first_lines(PRODUCTS, (), Bought.INCLUDE)(packed(MIXED))
+
+        assert ready(bytes((LINES_FORM + 1,)) + first[1:], SHOWN, Ask()) is None
+
+    def test_look_as_their_form_says(self) -> None:
+        """Where this changes, LINES_FORM has to: older editions hold lines as they were."""
+        places = [
+            place(0),
+            place(1, times=3, days_ago=20, every_days=70),
+            place(2, because=1, reason=WHY.index(Reason.SIMILAR)),
+            place(3, because=0, reason=WHY.index(Reason.SEGMENT)),
+        ]
+        found = unpacked_lines(first_lines(PRODUCTS, ("bars",), Bought.INCLUDE)(packed(places)))
+
+        assert LINES_FORM == 1
+        assert found is not None
+        assert found[0] == (0, 1, 2, 3)
+        assert found[1].decode().replace("},{", "},\n{").split("\n") == [
+            '{"rank":1,"product_id":"P-0","name":"product 0","category":"tools","price":0.0,"probability":0.50000,'
+            '"bought_before":false,"reason":{"kind":"popular","because":[],"text":"Popular with other customers now"}},',
+            '{"rank":2,"product_id":"P-1","name":"product 1","category":"tools","price":1.5,"probability":0.50000,'
+            '"bought_before":true,"reason":{"kind":"reorder","because":["P-1"],"text":"Bought 3 times, usually every 2 months, last 3 weeks ago"}},',
+            '{"rank":3,"product_id":"P-2","name":"product 2","category":"tools","price":3.0,"probability":0.50000,'
+            '"bought_before":false,"reason":{"kind":"similar","because":["P-1"],"text":"Goes with product 1, bought before"}},',
+            '{"rank":4,"product_id":"P-3","name":"product 3","category":"tools","price":4.5,"probability":0.50000,'
+            '"bought_before":false,"reason":{"kind":"segment","because":[],"text":"Popular with customers in bars"}}',
+        ]
