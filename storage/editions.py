@@ -17,7 +17,7 @@ import orjson
 
 from schema.errors import Problem
 from schema.names import Bought
-from schema.records import ENTRY, Catalogue, Grounds, Lists, entries, unpacked_lines
+from schema.records import ENTRY, PACKED, Catalogue, Grounds, Lists, unpacked_lines
 from storage import durable, grounds, lists
 from storage.durable import Disk
 
@@ -331,4 +331,6 @@ def _tells_of(first: bytes | None, body: bytes) -> bool:
         read = orjson.loads(b"[%b]" % lines)
     except orjson.JSONDecodeError:
         return False
-    return len(read) == len(products) and {entry.product for entry in entries(body)} >= {*products}
+    return len(read) == len(products) and {place[0] for place in PACKED.iter_unpack(body)} >= {
+        *products
+    }
