@@ -57,7 +57,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--tenants", type=int, default=4000)
-    arguments.add_argument("--seconds", type=float, default=2.0, help="of one measurement")
+    arguments.add_argument(
+        "--seconds", type=float, default=2.0, help="of one measurement; wrk knows whole ones"
+    )
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--json", action="store_true")
     asked = arguments.parse_args()
@@ -150,7 +152,7 @@ def _capacity(
         script.flush()
         for _ in range(rounds):
             for what, server in servers.items():
-                words = ["wrk", "-t1", "-c16", f"-d{seconds:g}s", "-s", script.name]
+                words = ["wrk", "-t1", "-c16", f"-d{max(1, round(seconds))}s", "-s", script.name]
                 words += ["-H", f"Authorization: Bearer {key}", f"http://127.0.0.1:{server.port}/"]
                 told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
                 if "Non-2xx" in told:

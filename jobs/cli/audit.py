@@ -15,7 +15,13 @@ from storage.stores import Stores
 
 @click.command()
 @click.argument("tenant", required=False)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
+    help="How many lines, from the newest.",
+)
 @click.option("--verify", is_flag=True, help="Check every line; exit status 1 if any is wrong.")
 @click.option(
     "--since",
