@@ -9,9 +9,7 @@ authentication, mode, a rule, limits, over 2,000 customers in turn.
 """
 
 import argparse
-import hashlib
 import json
-import multiprocessing
 import re
 import shutil
 import statistics
@@ -21,8 +19,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +28,7 @@ from rich.table import Table
 from benchmarks.day.made import Size, build, customer, name
 from benchmarks.day.openloop import Latencies, get, measure
 from benchmarks.day.served import Served, free_port, served
-from storage.durable import Disk
-from storage.editions import Current, Editions
+from benchmarks.day.swaps import swapping
 
 ROOT = Path(__file__).parents[2]
 FIRST = Size(tenants=1, customers=2000, products=500)
@@ -173,35 +168,11 @@ def _while_swapping(
     quiet, swapped, swaps = [], [], []
     for _ in range(rounds):
         quiet.append(measure(server.port, requests, rate=rate, seconds=seconds))
-        stop = multiprocessing.get_context("spawn").Event()
-        count = multiprocessing.get_context("spawn").Value("i", 0)
-        swapper = multiprocessing.get_context("spawn").Process(
-            target=swap, args=(home, most, stop, count)
-        )
-        swapper.start()
-        while count.value == 0:  # it has begun
-            time.sleep(0.01)
-        begin, had = time.perf_counter(), count.value
-        swapped.append(measure(server.port, requests, rate=rate, seconds=seconds))
-        swaps.append((count.value - had) / (time.perf_counter() - begin) * 60)
-        stop.set()
-        swapper.join()
+        with swapping(home, most) as count:
+            begin, had = time.perf_counter(), count.value
+            swapped.append(measure(server.port, requests, rate=rate, seconds=seconds))
+            swaps.append((count.value - had) / (time.perf_counter() - begin) * 60)
     return quiet, swapped, statistics.median(swaps)
-
-
-def swap(home: Path, tenants: int, stop: Event, count: Any) -> None:
-    """Point tenant after tenant to its other edition, as publishing does, a thousand a minute."""
-    editions = Editions(home / "tenants", Disk())
-    begin = time.perf_counter()
-    while not stop.wait(max(0, begin + count.value * 0.06 - time.perf_counter())):
-        uid = f"b{count.value % (tenants + 1):05}"
-        now = editions.current(uid)
-        assert now is not None
-        other = 3 - now.edition
-        manifest = home / "tenants" / uid / "editions" / f"e{other:06}" / "MANIFEST.json"
-        sha = hashlib.sha256(manifest.read_bytes()).hexdigest()
-        editions.point(uid, Current(other, sha, now.fence + 1, datetime.now(UTC)))
-        count.value += 1
 
 
 def _recs(tenant: int, number: int, key: str) -> bytes:
