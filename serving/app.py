@@ -1,6 +1,8 @@
 """The application: routes, errors as problem documents, and what lives as long as the process."""
 
 import asyncio
+import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -25,6 +27,11 @@ from serving.problems import tell_errors
 from serving.shelf import Shelf
 from storage.secret import refuse_open_demo
 from storage.stores import open_stores
+
+_TURN = 0.0005
+"""Seconds a thread may keep the interpreter from the event loop: with the usual ten times that, every
+new edition that is read would hold up some lookups by as much.
+"""
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": HTTPStatus(status).phrase}
@@ -67,6 +74,9 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         for thread in threads:
             thread.start()
         limits.load.watch(asyncio.get_running_loop())
+        sys.setswitchinterval(_TURN)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be searched again and again
         yield
         for thread in reversed(threads):
             thread.stop()

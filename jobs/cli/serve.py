@@ -75,6 +75,7 @@ def run_server(config: Config) -> None:
         limit_concurrency=serving.limits.connections,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the client's address
         log_config=log_config(os.environ.get("RECFACTORY_LOG", "WARNING").upper()),
         timeout_worker_healthcheck=20,
         timeout_graceful_shutdown=_LEAVE_SECONDS,
