@@ -10,19 +10,18 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from factory.live import rerank
 from schema.errors import NotThere, Problem
-from schema.names import Bought
 from schema.records import PACKED, Grounds, Said, Tenant
 from serving.bodies import Call, Reranked
 from serving.deps import OpenShelf, TheTenant
 from serving.guard import Guarded
-from serving.lookup import nothing_published
+from serving.lookup import Limit, OnlyBought, OnlyCategory, nothing_published
 from storage.editions import Edition
-from tenants.answer import MOST, Ask, Shown, answer, ask, nothing
+from tenants.answer import Ask, Shown, answer, ask, nothing
 from tenants.heard import Index, heard, in_words
 from tenants.lifecycle import serves
 
@@ -106,13 +105,9 @@ async def reranked(
     tenant: TheTenant,
     shelf: OpenShelf,
     desk: OpenDesk,
-    limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
-    bought: Annotated[
-        str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
-    ] = None,
-    category: Annotated[
-        str | None, Query(description="only products of this category; the list may be shorter")
-    ] = None,
+    limit: Limit = 10,
+    bought: OnlyBought = None,
+    category: OnlyCategory = None,
 ) -> Response:
     """The customer's list after what they just asked about or rejected; nothing of it is kept.
 

@@ -165,11 +165,18 @@ def _asked(query: bytes) -> Ask:
     return ask(limit, given.get("bought"), given.get("category"))
 
 
+Limit = Annotated[int, Query(description=f"1 to {MOST}")]
+OnlyBought = Annotated[
+    str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
+]
+OnlyCategory = Annotated[
+    str | None, Query(description="only products of this category; the list may be shorter")
+]
+
+
 @router.get(
     "/tenants/{tenant}/customers/{customer:any}/recs",
     response_model=Recommendations,
-    # the key is looked at by Lookup; the document says so as of every other route
-    openapi_extra={"security": [{"HTTPBearer": []}]},
     responses={304: {"description": "As the ETag in If-None-Match says"}},
     summary="Show product recommendations",
 )
@@ -177,13 +184,9 @@ async def recommendations(
     request: Request,
     tenant: str,
     customer: str,
-    limit: Annotated[int, Query(description=f"1 to {MOST}")] = 10,
-    bought: Annotated[
-        str | None, Query(description=f"{' | '.join(Bought)}; left out: as the tenant has it")
-    ] = None,
-    category: Annotated[
-        str | None, Query(description="only products of this category; the list may be shorter")
-    ] = None,
+    limit: Limit = 10,
+    bought: OnlyBought = None,
+    category: OnlyCategory = None,
 ) -> Response:
     """Best products for a customer, best first, with a reason a salesperson can say aloud.
 

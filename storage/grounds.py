@@ -5,6 +5,7 @@ format says names, types and shapes, and every worker shares the pages it touche
 """
 
 import io
+import threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import numpy as np
 from schema.errors import Problem
 from schema.records import Grounds
 
+_ONE_HEADER = threading.Lock()
+"""NumPy reads a header by ``ast.literal_eval``, which two threads must not do at once before Python
+3.12 (SystemError, python/cpython#106905).
+"""
 _NAMES = [field.name for field in fields(Grounds)]
 
 
@@ -34,7 +39,8 @@ def mapped(path: Path) -> Grounds:
     Raises:
         Problem: another version wrote it.
     """
-    record = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    with _ONE_HEADER:
+        record = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     if record.dtype.names is None or not {*_NAMES} <= {*record.dtype.names}:
         raise Problem(
             f"{path.name} was made by another version",
