@@ -371,7 +371,7 @@ class ShownKey(KeyLine):
 class NewTenant(_Body):
     """A tenant to be registered."""
 
-    tenant: str = Field(description="1 to 63 of a-z, 0-9 and -", examples=["acme"])
+    tenant: str = Field(description="1 to 63 of a-z, 0-9 and -", examples=["hill-brewery"])
     title: Label = Field("", description="what people call the company")
     timezone: str = Field("UTC", description="its nights begin at midnight there")
 

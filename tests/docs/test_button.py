@@ -170,7 +170,7 @@ class TestTheButton:
         assert {event["edition"] for event in events} == {1}
         [accepted] = of("C-0001", told(shop.world, ACME, FeedbackKind.ACCEPTED))
         assert accepted["product_id"] == lines[0]["product_id"]
-        assert told(shop.world, BETA, FeedbackKind.SHOWN) == []
+        assert of("C-0001", told(shop.world, BETA, FeedbackKind.SHOWN)) == []
 
     def test_runs_nothing_that_a_name_holds(
         self, chromium: str, shop: Server, tmp_path: Path

@@ -38,6 +38,9 @@ class Answer:
         return json.loads(self.body)
 
 
+LOG = "served.log"
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A running `recfactory serve` and the world behind it."""
@@ -46,6 +49,11 @@ class Server:
     port: int
     world: World
     night: Night
+
+    @property
+    def log(self) -> str:
+        """What it told on standard error so far."""
+        return (self.world.folder / LOG).read_text()
 
     def ask(
         self,
@@ -116,14 +124,15 @@ def server(world: World, night: Night, port: int = 0, **more: str) -> Iterator[S
     """Start the real thing and wait until it answers; end it as Ctrl-C would."""
     with socket.create_server(("127.0.0.1", port)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [RECFACTORY, "serve"],
-        env=environment(world, RECFACTORY_SERVING__PORT=str(port), **more),
-        cwd=world.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with (world.folder / LOG).open("a") as log:  # a pipe that nobody reads would fill, and stop it
+        process = subprocess.Popen(
+            [RECFACTORY, "serve"],
+            env=environment(world, RECFACTORY_SERVING__PORT=str(port), **more),
+            cwd=world.folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     made = Server(process, port, world, night)
     try:
         until(lambda: answers(made), 60)
@@ -138,7 +147,7 @@ def server(world: World, night: Night, port: int = 0, **more: str) -> Iterator[S
 
 
 def answers(made: Server) -> bool:
-    assert made.process.poll() is None, made.process.communicate()[1]
+    assert made.process.poll() is None, made.log
     try:
         return made.ask("GET", "/health/live", None).status == 200
     except OSError:
@@ -424,7 +433,8 @@ class TestARunningServer:
 
     def test_stops_cleanly_at_ctrl_c(self, own: Server) -> None:
         own.process.send_signal(signal.SIGINT)
-        _, told = own.process.communicate(timeout=30)
+        own.process.communicate(timeout=30)
+        told = own.log
 
         assert own.process.returncode in (0, 130)
         assert "Traceback" not in told

@@ -214,7 +214,7 @@ def a_day(folder: Path, leak: str = "") -> tuple[dict[TenantId, Made], str, str]
         running.ask("GET", f"/tenants/{ACME}/customers/{CUSTOMER}/recs")
         scrape = running.ask("GET", "/metrics", None).body.decode()
         running.process.terminate()
-        log = "".join(running.process.communicate(timeout=30))
+        log = "".join(filter(None, running.process.communicate(timeout=30))) + running.log
     world.stores.engine.dispose()
     for tenant in (ACME, BETA):
         made[tenant] |= about(tenant, scrape, "scrape") | about(tenant, log, "log")
