@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -12,10 +13,15 @@ from schema.errors import NotThere
 from schema.records import Caller, Tenant
 from serving.control import Denied, Switchboard
 from serving.limits import Limits
+from serving.load import kind_of
 from serving.policy import POLICY, PUBLIC
+from serving.rates import Rates
 from tenants.access import mistyped
 
 log = logging.getLogger("recfactory.access")
+
+_LINES = Rates((100, 100), (100, 100))
+"""Of who was turned away, a second and worker."""
 
 
 def admit(
@@ -74,6 +80,8 @@ def tell(
     refusal: Denied | NotThere, actor: str, method: str, path: str, tenant: str | None
 ) -> None:
     """One line about who was turned away where: the route's template, so no customer's id."""
+    if _LINES.take("", "", time.monotonic()):
+        return  # whoever floods the service must not fill its disk; the metrics count them all
     log.warning(
         "%s was refused %s %s for tenant %.80r: %s",
         actor,
@@ -105,10 +113,12 @@ class Guarded(APIRoute):
             request.state.caller, request.state.tenant = caller, tenant
             request.scope["caller"] = caller  # for the log
             limits: Limits = request.app.state.limits
+            limits.spend(caller)
+            receive = await limits.body(request.scope, request.receive)
+            kind = kind_of(method, request.scope["path"])
             try:
-                limits.spend(caller)
-                receive = await limits.body(request.scope, request.receive)
-                return await handle(Request(request.scope, receive))
+                with limits.load.at(kind):  # not before: a slow sender takes nobody's place
+                    return await handle(Request(request.scope, receive))
             except Denied as refusal:
                 tell(refusal, caller.actor, method, path, name)
                 raise

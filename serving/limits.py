@@ -23,7 +23,7 @@ class Limits:
 
     A body is received here (``body``), whole, once the guard has let its sender in and before the
     route sees it: so it is refused before it is read where its length says enough, and cut off
-    where it does not. Compressed bodies are refused: what we are told is small (a
+    where it does not; only then does the request take a place. Compressed bodies are refused: what we are told is small (a
     thousand events have 200 KB), and so there is nothing that could unpack to more than it seems.
     """
 
@@ -63,8 +63,7 @@ class Limits:
         try:
             self.host(scope)
             self.load.admit(kind)
-            with self.load.at(kind):
-                await app(scope, receive, answering)
+            await app(scope, receive, answering)
         except Denied as error:
             await told(error).send(answering)
         finally:

@@ -101,9 +101,8 @@ class Lookup:
         if found is None:
             raise nothing_published()
         dress = found.dress(tenant.mode)
-        if dress.tag in dict(scope["headers"]).get(
-            b"if-none-match", b""
-        ):  # one of several, or weak
+        known = dict(scope["headers"]).get(b"if-none-match", b"")
+        if dress.tag in known:  # it may be one of several, or marked weak
             return Answer(304, dress.headers), "unchanged", ""
         shown, lists = found.shown, found.edition.lists
         own: bytes | None = b""  # not looked up where its lines are ready
