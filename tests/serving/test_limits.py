@@ -1,6 +1,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -110,6 +111,17 @@ class TestABody:
         answer = port.say(post(port, JSON, b"Content-Length: 100"), b"{")
 
         assert (status(answer), code(answer)) == (408, "BODY_TIME")
+
+    def test_that_trickles_takes_no_place(self, house: Served, night: Night) -> None:
+        with listening(house.world, night.keys) as port, ExitStack() as slow:
+            for _ in range(PLACES[Kind.SELLER] + 8):
+                line = slow.enter_context(port.connect())
+                line.sendall(post(port, JSON, b"Content-Length: 100") + b"{")
+            until(lambda: port.connections > PLACES[Kind.SELLER])
+
+            answer = port.say(post(port, JSON, b"Content-Length: 2"), b"{}")
+
+            assert (status(answer), code(answer)) == (422, "INVALID")
 
     def test_whose_sender_leaves_disturbs_nobody(self, port: Port) -> None:
         for _ in range(20):
