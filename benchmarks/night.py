@@ -65,7 +65,7 @@ def measure(home: Path, name: str) -> Measured:
     made = next(tenant for tenant in write_demo(home / "demo", 12) if tenant.tenant == name)
     now = datetime.now(UTC)
     known = stores.ledger.register(made.tenant, "t-bench", made.title, "UTC", by="bench", at=now)
-    import_files(stores, known, made.files, config.intake, by="benchmark", now=now)
+    import_files(stores, known, made.files, config.template.intake, by="benchmark", now=now)
     run_night(stores, config, made.tenant, NIGHTS[0], lambda: now)
     bare = floor(stores, config, made.tenant)
     begin = time.perf_counter()

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from factory.validate import Checked, Fault, check, escaped
-from schema.config import Intake
 from schema.errors import Refused, during
 from schema.names import Stage
 from schema.records import Tenant
+from schema.settings import IntakeSettings
 from schema.tables import IMPORTED, Table
 from storage.inbox import Delivery, read_file
 from storage.stores import Stores
@@ -42,7 +42,7 @@ def import_files(
     stores: Stores,
     tenant: Tenant,
     files: Mapping[str, Path],
-    limits: Intake,
+    limits: IntakeSettings,
     *,
     by: str,
     now: datetime,
@@ -129,7 +129,7 @@ def _with_ragged(found: Checked, ragged: list[tuple[int, str]]) -> Checked:
     )
 
 
-def _refuse_unusable(found: Checked, table: Table, limits: Intake, name: str) -> None:
+def _refuse_unusable(found: Checked, table: Table, limits: IntakeSettings, name: str) -> None:
     """Too many bad rows mean a broken export, not a few slips: nothing of it is taken."""
     codes = found.quarantined["_code"].to_pylist()
     unknown = codes.count("REF_UNKNOWN")

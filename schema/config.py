@@ -33,13 +33,6 @@ class Ledger(_Part):
     """SQLAlchemy URL; empty means SQLite in the home. Never printed."""
 
 
-class Intake(_Part):
-    refuse_above_share: float = Field(0.01, ge=0, le=1)
-    refuse_above_rows: int = Field(20, ge=0)
-    refuse_unknown_above_share: float = Field(0.2, ge=0, le=1)
-    max_file_bytes: int = Field(4 * 2**30, ge=1)
-
-
 class Nightly(_Part):
     executor: Literal["processes", "in-process"] = "processes"
     processes: int = Field(0, ge=0)
@@ -115,7 +108,6 @@ class Config(BaseSettings):
     pepper: SecretStr = SecretStr("")
     """The operator's secret, 64 hexadecimal digits; empty: a file in the home. Never printed."""
     ledger: Ledger = Ledger()
-    intake: Intake = Intake()
     nightly: Nightly = Nightly()
     publishing: Publishing = Publishing()
     serving: Serving = Serving()

@@ -129,9 +129,22 @@ class ListSettings(_Settings):
         return self
 
 
+class IntakeSettings(_Settings):
+    """What a delivery may be (jobs/intake.py)."""
+
+    refuse_above_share: float = Field(0.01, ge=0, le=1)
+    """A file with a larger share of rows that do not fit is refused whole …"""
+    refuse_above_rows: int = Field(20, ge=0)
+    """… unless there are no more than this many of them."""
+    refuse_unknown_above_share: float = Field(0.2, ge=0, le=1)
+    """The same for rows that name an unknown customer or product."""
+    max_file_bytes: int = Field(4 * 2**30, ge=1)
+
+
 class TenantSettings(_Settings):
     """Everything one tenant may tune."""
 
+    intake: IntakeSettings = IntakeSettings()
     windows: WindowSettings = WindowSettings()
     als: AlsSettings = AlsSettings()
     blend: BlendSettings = BlendSettings()

@@ -49,7 +49,9 @@ def deliver(world: World, name: TenantId, lines: pa.Table) -> None:
     """Import interactions, long after they occurred."""
     files = write_files(world.folder / "later" / name, {"interactions": lines})
     now = datetime(END.year, END.month, END.day, tzinfo=UTC)
-    import_files(world.stores, world.tenant(name), files, world.config.intake, by="test", now=now)
+    import_files(
+        world.stores, world.tenant(name), files, world.config.template.intake, by="test", now=now
+    )
 
 
 def first_night(folder: Path, **config: Any) -> World:

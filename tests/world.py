@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 from factory.affinity import AFFINITY
 from jobs.intake import ImportReport, import_files
 from jobs.night import run_night
-from schema.config import Config, Intake
+from schema.config import Config
 from schema.names import Mode, Role, TenantId
 from schema.records import NightReport, Tenant
 from schema.settings import (
     AlsSettings,
     BlendSettings,
+    IntakeSettings,
     TenantSettings,
     TuningSettings,
     WindowSettings,
@@ -132,9 +133,11 @@ class World:
         uid = f"t-uid-of-{name}"
         return self.stores.ledger.register(name, uid, f"{name} Ltd", timezone, by="test", at=NOW)
 
-    def import_(self, name: TenantId, made: Tables, limits: Intake | None = None) -> ImportReport:
+    def import_(
+        self, name: TenantId, made: Tables, limits: IntakeSettings | None = None
+    ) -> ImportReport:
         files = write_files(self.folder / "inbox" / name, made)
-        limits = limits or self.config.intake
+        limits = limits or self.config.template.intake
         return import_files(self.stores, self.tenant(name), files, limits, by="test", now=NOW)
 
     def night(

@@ -10,6 +10,7 @@ from jobs.intake import ImportReport, import_files
 from schema.config import Config
 from schema.tables import TABLES
 from storage.stores import Stores
+from tenants.order import settings_of
 
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -49,7 +50,13 @@ def import_(
     files = {name: path for name, path in given.items() if path is not None}
     known = stores.ledger.tenant(tenant)
     report = import_files(
-        stores, known, files, config.intake, by=actor(), now=now(), dry_run=dry_run
+        stores,
+        known,
+        files,
+        settings_of(config.template, known.changes).intake,
+        by=actor(),
+        now=now(),
+        dry_run=dry_run,
     )
     if json:
         print_json(report.as_json())

@@ -81,7 +81,7 @@ def _take_in(stores: Stores, config: Config, made: DemoTenant) -> None:
     except NotThere:
         uid = f"t{secrets.token_hex(8)}"
         known = stores.ledger.register(made.tenant, uid, made.title, "UTC", by=actor(), at=now())
-    import_files(stores, known, made.files, config.intake, by=actor(), now=now())
+    import_files(stores, known, made.files, config.template.intake, by=actor(), now=now())
 
 
 def _nights(stores: Stores, config: Config, names: list[TenantId]) -> int:

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.intake import ImportReport, import_files
-from schema.config import Intake
 from schema.errors import FactoryError, Refused
 from schema.names import TenantId
+from schema.settings import IntakeSettings
 from storage.datasets import Dataset
 from tests.world import ACME, BETA, NOW, World
 
-LIMITS = Intake()
+LIMITS = IntakeSettings()
 TIME = "2026-03-01T10:00:00Z"
 
 
@@ -44,7 +44,7 @@ class Shop:
         self.world, self.name = world, name
 
     def deliver(
-        self, limits: Intake = LIMITS, *, dry_run: bool = False, **files: str
+        self, limits: IntakeSettings = LIMITS, *, dry_run: bool = False, **files: str
     ) -> ImportReport:
         folder = self.world.folder / self.name
         folder.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ class Shop:
             self.world.stores, tenant, paths, limits, by="test", now=NOW, dry_run=dry_run
         )
 
-    def refused(self, limits: Intake = LIMITS, **files: str) -> FactoryError:
+    def refused(self, limits: IntakeSettings = LIMITS, **files: str) -> FactoryError:
         with pytest.raises(FactoryError) as told:
             self.deliver(limits, dry_run=False, **files)
         assert isinstance(told.value.problem, Refused)
@@ -252,7 +252,7 @@ class TestRowsThatDoNotFit:
 
 
 class TestAFileWithTooManyOfThem:
-    STRICT = Intake(
+    STRICT = IntakeSettings(
         refuse_above_rows=2, refuse_above_share=0.1, refuse_unknown_above_share=0.5
     )  # of ten rows: two, or five that name somebody unknown
 

@@ -61,7 +61,7 @@ class TestTheShippedFile:
 
     def test_says_nothing_about_any_tenant(self) -> None:
         assert set(yaml.safe_load(SHIPPED.read_text())) == {
-            "home", "pepper", "ledger", "intake", "nightly", "publishing", "serving", "oidc", "template",
+            "home", "pepper", "ledger", "nightly", "publishing", "serving", "oidc", "template",
         }  # fmt: skip
 
     def test_is_read_where_no_other_is_found(self) -> None:
@@ -150,7 +150,11 @@ class TestARefusal:
             ("RECFACTORY_SERVING__PORT", "65536", "serving.port"),
             ("RECFACTORY_SERVING__PORT", "http", "serving.port"),
             ("RECFACTORY_NIGHTLY__EXECUTOR", "ray", "nightly.executor"),
-            ("RECFACTORY_INTAKE__REFUSE_ABOVE_SHARE", "2", "intake.refuse_above_share"),
+            (
+                "RECFACTORY_TEMPLATE__INTAKE__REFUSE_ABOVE_SHARE",
+                "2",
+                "template.intake.refuse_above_share",
+            ),
             ("RECFACTORY_PUBLISHING__KEEP_EDITIONS", "1", "publishing.keep_editions"),
             ("RECFACTORY_TEMPLATE__ALS__FACTORS", "0", "template.als.factors"),
         ],
