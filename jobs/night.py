@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -25,6 +25,7 @@ from schema.dates import day_date, day_number
 from schema.errors import FactoryError, Problem, Refused, during
 from schema.names import Bought, Mode, Outcome, Stage, TenantId
 from schema.records import (
+    Before,
     Choice,
     Conclusion,
     History,
@@ -41,6 +42,7 @@ from schema.records import (
 from schema.rules import ruling
 from schema.settings import TenantSettings
 from storage.editions import Current
+from storage.nights import Ending
 from storage.stores import Stores
 from tenants.answer import first_lines
 from tenants.effects import effects
@@ -67,50 +69,141 @@ def run_night(
         FactoryError: another process is at it, a later night was done, or this one was overtaken.
     """
     with during(Stage.VALIDATE, name):
-        tenant = stores.ledger.tenant(name)
-        if night > business_date(clock(), zone(tenant.timezone)):
-            raise Refused(
-                f"the night of {night} has not begun in {tenant.timezone}",
-                "name today or an earlier date",
-                code="NIGHT_FUTURE",
-            )
-        lease = stores.nights.begin(
-            name,
-            night,
-            owner=me(),
-            alive=alive,
-            now=clock(),
-            lease=timedelta(minutes=config.nightly.tenant_minutes),
-        )
-    if isinstance(lease, NightReport):
-        return lease
-
-    def conclude(conclusion: Conclusion) -> NightReport:
-        with during(Stage.PUBLISH, name):
-            return stores.nights.conclude(
-                lease,
-                conclusion,
-                lambda edition: _point(stores, tenant, lease, edition, clock()),
-                allowed=lambda mode: conclusion.edition is None or stands(tenant.mode, mode),
-                now=clock(),
-            )
-
-    try:
-        report = conclude(_work(stores, tenant, config.template, lease, clock()))
-    except FactoryError as error:
-        if error.problem.code == "FENCED":
-            raise
-        report = conclude(_failed(lease, str(error), error.problem.code))
-    except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
-        log.exception("%s: night of %s failed", name, night)
-        what = f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
-        report = conclude(_failed(lease, what, "DEFECT"))
-    if report.published:
-        try:
-            prune(stores, config, tenant, night, clock())
-        except (Problem, OSError) as error:  # the night is done; the next one tries again
-            log.warning("%s: old editions could not be removed: %s", name, error)
+        [begun] = begin(stores, config, [(name, night)], clock)
+        if isinstance(begun, Problem):
+            raise begun
+    if isinstance(begun, NightReport):
+        return begun
+    conclusion = work(stores, config.template, begun, clock())
+    with during(Stage.PUBLISH, name):
+        [report] = conclude(stores, config, [(begun, conclusion)], clock)
+        if isinstance(report, Problem):
+            raise report
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A night that may be worked on: all that a worker has to know of it."""
+
+    lease: Lease
+    before: Before
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.before.tenant
+
+
+def begin(
+    stores: Stores, config: Config, asks: Sequence[tuple[TenantId, date]], clock: Clock
+) -> list[Begun | NightReport | Problem]:
+    """Take the leases of these tenants' nights, in their order: a report where it was done before,
+    a problem where it cannot be done now.
+    """
+    known = stores.ledger.named([name for name, _ in asks])
+    found: dict[TenantId, Begun | NightReport | Problem] = {
+        name: early
+        for name, night in asks
+        if name in known and (early := _too_early(known[name], night, clock()))
+    }
+    due = [ask for ask in asks if ask[0] not in found]
+    leases = stores.nights.begin_all(
+        due,
+        owner=me(),
+        alive=alive,
+        now=clock(),
+        lease=timedelta(minutes=config.nightly.tenant_minutes),
+    )
+    taken = [lease for lease in leases if isinstance(lease, Lease)]
+    before = stores.nights.before([lease.tenant for lease in taken])
+    for (name, _), lease in zip(due, leases, strict=True):
+        found[name] = Begun(lease, before[name]) if isinstance(lease, Lease) else lease
+    return [found[name] for name, _ in asks]
+
+
+def _too_early(tenant: Tenant, night: date, now: datetime) -> Refused | None:
+    if night <= business_date(now, zone(tenant.timezone)):
+        return None
+    return Refused(
+        f"the night of {night} has not begun in {tenant.timezone}",
+        "name today or an earlier date",
+        code="NIGHT_FUTURE",
+    )
+
+
+def work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) -> Conclusion:
+    """Everything but publishing. Whatever goes wrong becomes the night's conclusion."""
+    lease, name = begun.lease, begun.tenant.tenant
+    try:
+        return _work(stores, template, begun, now)
+    except FactoryError as error:
+        return _failed(lease, str(error), error.problem.code)
+    except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
+        log.exception("%s: night of %s failed", name, lease.night)
+        what = f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
+        return _failed(lease, what, "DEFECT")
+
+
+def conclude(
+    stores: Stores, config: Config, worked: Sequence[tuple[Begun, Conclusion]], clock: Clock
+) -> list[NightReport | Problem]:
+    """Publish and record many nights at once, in their order.
+
+    Returns:
+        The report, as it is in the ledger now; a problem where the night was overtaken.
+    """
+    endings = [_ending(stores, begun, conclusion, clock) for begun, conclusion in worked]
+    told: list[NightReport | Problem] = []
+    for (begun, _), report in zip(
+        worked, stores.nights.conclude_all(endings, now=clock()), strict=True
+    ):
+        told.append(_recorded(stores, begun, report, clock))
+    for (begun, _), known in zip(worked, told, strict=True):
+        if isinstance(known, NightReport) and known.published:
+            _prune(stores, config, begun, known, clock())
+    return told
+
+
+def _ending(stores: Stores, begun: Begun, conclusion: Conclusion, clock: Clock) -> Ending:
+    tenant, lease = begun.tenant, begun.lease
+    return Ending(
+        lease,
+        conclusion,
+        lambda edition: _point(stores, tenant, lease, edition, clock()),
+        lambda mode: conclusion.edition is None or stands(tenant.mode, mode),
+    )
+
+
+def _recorded(
+    stores: Stores, begun: Begun, report: NightReport | Exception, clock: Clock
+) -> NightReport | Problem:
+    """What was recorded; where publishing went wrong, that."""
+    if isinstance(report, NightReport):
+        return report
+    name, lease = begun.tenant.tenant, begun.lease
+    if isinstance(report, Problem):
+        if report.code == "FENCED":
+            return report
+        failed = _failed(lease, str(FactoryError(report, name, Stage.PUBLISH)), report.code)
+    else:
+        log.error("%s: night of %s failed", name, lease.night, exc_info=report)
+        what = (
+            f"{name}: {type(report).__name__}: {report}. Next: see the log, then repeat the night."
+        )
+        failed = _failed(lease, what, "DEFECT")
+    [again] = stores.nights.conclude_all([_ending(stores, begun, failed, clock)], now=clock())
+    if isinstance(again, NightReport | Problem):
+        return again
+    raise again
+
+
+def _prune(
+    stores: Stores, config: Config, begun: Begun, report: NightReport, now: datetime
+) -> None:
+    try:
+        prune(stores, config, begun.tenant, report.night, now)
+    except (Problem, OSError) as error:  # the night is done; the next one tries again
+        log.warning("%s: old editions could not be removed: %s", report.tenant, error)
 
 
 def _failed(lease: Lease, because: str, code: str) -> Conclusion:
@@ -118,16 +211,14 @@ def _failed(lease: Lease, because: str, code: str) -> Conclusion:
     return Conclusion(Outcome.FAILED, because, {"code": code, "feedback_until": until})
 
 
-def _work(
-    stores: Stores, tenant: Tenant, template: TenantSettings, lease: Lease, now: datetime
-) -> Conclusion:
-    night = lease.night
+def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) -> Conclusion:
+    tenant, lease, before = begun.tenant, begun.lease, begun.before
+    night, chosen = lease.night, before.choice
     with during(Stage.VALIDATE, tenant.tenant):
-        chosen = next(iter(stores.nights.choices(tenant.tenant)), None)
         settings = settings_of(template, tenant.changes, chosen.changes if chosen else {})
     frozen_early = tenant.model is None and not trains(tenant.mode)
     if frozen_early or not publishes(tenant.mode, settings):
-        return _idle(stores, tenant, settings, lease)
+        return _idle(stores, before, settings, lease)
     watch = _Watch(tenant.tenant)
     stores.editions.sweep(tenant.uid)
     stores.models.sweep(tenant.uid)
@@ -144,16 +235,16 @@ def _work(
     if windows is not None and trains(tenant.mode):
         with watch.during(Stage.TUNE):
             plain = settings_of(template, tenant.changes)
-            choice = _tuned(stores, tenant, plain, history, windows, night, chosen, bought.decided)
+            choice = _tuned(before, plain, history, windows, night, bought.decided)
             if choice is not None:
                 settings = settings_of(template, tenant.changes, choice.changes)
     with watch.during(Stage.REALISED):
-        point, realised = look_back(stores, tenant, settings, night, lambda: history)
+        point, realised = look_back(stores, before, settings, night, lambda: history)
     decided = _decide(
         watch, tenant.mode, settings, history, windows, data, night, incumbent, bought.decided
     )
     with watch.during(Stage.GATE):
-        kept = _keep(stores, tenant, decided)
+        kept = _keep(stores, before, decided)
     with watch.during(Stage.RANK):
         products = data.listed(history)
         rules = ruling(tenant.rules, products, now)
@@ -162,7 +253,7 @@ def _work(
     with watch.during(Stage.PUBLISH):
         edition, sha = stores.editions.seal(
             tenant.uid,
-            stores.nights.taken(tenant.tenant)[1],
+            before.edition_taken,
             lists,
             model=kept.number,
             night=night,
@@ -199,28 +290,26 @@ def _work(
 
 
 def _tuned(
-    stores: Stores,
-    tenant: Tenant,
+    before: Before,
     settings: TenantSettings,
     history: History,
     windows: Windows,
     night: date,
-    last: Choice | None,
     bought: Bought,
 ) -> Choice | None:
     """A new choice of hyper-parameters, where one is due."""
-    before = stores.nights.published(tenant.tenant, 1)
-    figures = before[0].figures if before else {}
-    won = bool(before) and before[0].outcome is Outcome.PROMOTED
+    last = before.published[0] if before.published else None
+    figures = last.figures if last else {}
+    won = last is not None and last.outcome is Outcome.PROMOTED
     judged = figures.get("challenger" if won else "incumbent") or {}
-    if not due(last, night, judged.get("ndcg_at_10"), settings.tuning):
+    if not due(before.choice, night, judged.get("ndcg_at_10"), settings.tuning):
         return None
     return tune(
         history,
         windows,
         settings,
         night=night,
-        fixed=tenant.changes,
+        fixed=before.tenant.changes,
         clock=time.process_time,
         new_only=bought is Bought.EXCLUDE,
     )
@@ -319,9 +408,9 @@ class _Kept:
     models: tuple[NewModel, ...]
 
 
-def _keep(stores: Stores, tenant: Tenant, decided: _Decided) -> _Kept:
+def _keep(stores: Stores, before: Before, decided: _Decided) -> _Kept:
     """Seal what has to be kept, and load the model in force: the judged bytes are the served ones."""
-    taken = stores.nights.taken(tenant.tenant)[0]
+    tenant, taken = before.tenant, before.model_taken
     noted = []
     number = decided.incumbent_number
     if number is None:
@@ -363,8 +452,9 @@ def _incumbent(stores: Stores, tenant: Tenant) -> tuple[int, Model] | None:
         return None
 
 
-def _idle(stores: Stores, tenant: Tenant, settings: TenantSettings, lease: Lease) -> Conclusion:
+def _idle(stores: Stores, before: Before, settings: TenantSettings, lease: Lease) -> Conclusion:
     """Nothing is made; what a frozen tenant serves is still held against what happened."""
+    tenant = before.tenant
     if tenant.mode is Mode.OFF:
         return Conclusion(Outcome.OFF, "turned off: nothing was computed", {})
 
@@ -372,7 +462,7 @@ def _idle(stores: Stores, tenant: Tenant, settings: TenantSettings, lease: Lease
         data = read_data(stores, tenant, lease.night, lease.feedback_until)
         return _history(data, tenant, settings, lease.night)
 
-    point, realised = look_back(stores, tenant, settings, lease.night, history)
+    point, realised = look_back(stores, before, settings, lease.night, history)
     because = "frozen: model and edition stay exactly as they are"
     figures = {} if realised is None else {"realised": realised}
     return Conclusion(Outcome.FROZEN, because, figures, realised=point)

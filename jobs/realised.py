@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from factory.realised import Due, due, predicted, realise, unscored, weighed
 from schema.dates import day_number
 from schema.errors import Problem
-from schema.records import ENTRY, History, Realised, Tenant
+from schema.records import ENTRY, Before, History, Realised
 from schema.settings import TenantSettings
 from storage.editions import Edition
 from storage.stores import Stores
@@ -21,7 +21,7 @@ log = logging.getLogger("recfactory.night")
 
 def look_back(
     stores: Stores,
-    tenant: Tenant,
+    before: Before,
     settings: TenantSettings,
     night: date,
     history: Callable[[], History],
@@ -37,28 +37,27 @@ def look_back(
         is repeated tells the point it made.
     """
     try:
-        point = _scored(stores, tenant, settings, night, history)
+        point = _scored(stores, before, settings, night, history)
     except Problem as problem:
         why = f"not scored: {problem.what} (next: {problem.next_step})"
         return None, {"flagged": problem.code != "REALISED_NOTHING_YET", "because": why}
     except Exception as error:  # whatever it is, the night goes on and a person hears of it
-        log.exception("%s: what was served could not be scored", tenant.tenant)
+        log.exception("%s: what was served could not be scored", before.tenant.tenant)
         return None, {"flagged": True, "because": f"not scored: {type(error).__name__}: {error}"}
     return point, None if point is None else point.as_json()
 
 
 def _scored(
     stores: Stores,
-    tenant: Tenant,
+    before: Before,
     settings: TenantSettings,
     night: date,
     told: Callable[[], History],
 ) -> Realised | None:
-    series = stores.nights.realised(tenant.tenant)
+    tenant, series, published = before.tenant, before.series, before.published
     for point in series:
         if point.night == night:
             return point
-    published = stores.nights.published(tenant.tenant)
     current = stores.editions.current(tenant.uid)
     found = due(published, series, current.edition if current else None, night)
     if found is None:
@@ -72,7 +71,7 @@ def _scored(
             "import the newest interactions",
             code="REALISED_NOTHING_YET",
         )
-    listed = _served_lists(stores, tenant, found, history)
+    listed = _served_lists(stores, before, found, history)
     try:
         model = stores.models.load(tenant.uid, found.model)
     except Problem as problem:
@@ -97,17 +96,17 @@ def _anything(history: History, found: Due) -> bool:
 
 
 def _served_lists(
-    stores: Stores, tenant: Tenant, found: Due, history: History
+    stores: Stores, before: Before, found: Due, history: History
 ) -> NDArray[np.int32] | None:
     """(C, L) product numbers as listed, by customer of the history; None where they expired.
 
     A customer without a list of their own was shown the popular one.
     """
-    rows = stores.nights.editions(tenant.tenant)
-    sha = next(row["manifest_sha256"] for row in rows if row["edition"] == found.edition)
-    if found.edition not in stores.editions.numbers(tenant.uid):
+    uid, edition_rows = before.tenant.uid, before.editions
+    sha = next(row.manifest_sha256 for row in edition_rows if row.edition == found.edition)
+    if found.edition not in stores.editions.numbers(uid):
         return None
-    edition = stores.editions.open(tenant.uid, found.edition, sha)
+    edition = stores.editions.open(uid, found.edition, sha)
     try:
         return _as_numbers(edition, history)
     finally:

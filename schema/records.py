@@ -716,3 +716,33 @@ class NightReport:
     figures: Mapping[str, Any]
     started_at: datetime
     finished_at: datetime | None
+
+
+class EditionRow(NamedTuple):
+    """An edition on record."""
+
+    edition: int
+    model: int
+    manifest_sha256: str
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the ledger knows of a tenant as its night begins.
+
+    Attributes:
+        choice: the hyper-parameters that tuning chose last.
+        published: nights whose edition was served, newest first; a hundred outlast every horizon.
+        series: what was served against what really happened, newest first.
+        editions: every edition's number, model, manifest and time of publishing, newest first.
+        model_taken, edition_taken: the highest numbers on record; 0 where there is none.
+    """
+
+    tenant: Tenant
+    choice: Choice | None
+    published: tuple[NightReport, ...]
+    series: tuple[Realised, ...]
+    editions: tuple[EditionRow, ...]
+    model_taken: int
+    edition_taken: int

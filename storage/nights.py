@@ -4,18 +4,32 @@ Exactly one effective night per tenant and business date: a lease with a fencing
 the start, and checked again in the transaction that publishes.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome, TenantId
 from schema.records import (
+    Before,
     Choice,
     Conclusion,
+    EditionRow,
     Lease,
     NewEdition,
     NewModel,
@@ -25,10 +39,23 @@ from schema.records import (
 )
 from storage.audit import note
 from storage.database import reading
-from storage.ledger import locked
+from storage.ledger import all_locked, every, locked, no_tenant
 from storage.rows import CHOICES, EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
 
 RUNNING, DONE = "running", "done"
+
+_PUBLISHED = 100
+"""Published nights a night looks back on: they outlast every horizon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a night came to, and how it is published: see ``Nights.conclude``."""
+
+    lease: Lease
+    conclusion: Conclusion
+    point: Callable[[NewEdition], None] | None
+    allowed: Callable[[Mode], bool]
 
 
 class Nights:
@@ -59,45 +86,90 @@ class Nights:
             Problem: somebody else is at it (``NIGHT_RUNNING``).
             Refused: a later night was done already (``NIGHT_PAST``): time only goes forward.
         """
+        [begun] = self.begin_all([(tenant, night)], owner=owner, alive=alive, now=now, lease=lease)
+        if isinstance(begun, Problem):
+            raise begun
+        return begun
+
+    def begin_all(
+        self,
+        asks: Sequence[tuple[TenantId, date]],
+        *,
+        owner: str,
+        alive: Callable[[str], bool],
+        now: datetime,
+        lease: timedelta,
+    ) -> list[Lease | NightReport | Problem]:
+        """Take the leases of many tenants' nights in one transaction: as ``begin``, in their order.
+
+        Args:
+            asks: (tenant, night); every tenant once.
+        """
+        names = [tenant for tenant, _ in asks]
         with self._engine.begin() as connection:
-            known = locked(connection, tenant)
-            row = connection.execute(_of_night(tenant, night)).first()
-            if row is not None and row.state == DONE and not _again(row, known):
-                return _report(row)
-            if (
-                row is not None
-                and row.state == RUNNING
-                and row.lease_until > now
-                and alive(row.owner)
-            ):
-                raise Problem(
-                    f"the night of {night} is running since {row.started_at:%H:%M} UTC ({row.owner})",
-                    "wait for it; it is taken over when its process is gone",
-                    code="NIGHT_RUNNING",
+            known = all_locked(connection, names)
+            rows = {
+                (row.tenant, row.night): row
+                for row in connection.execute(
+                    select(NIGHTS).where(tuple_(NIGHTS.c.tenant, NIGHTS.c.night).in_(asks))
                 )
-            self._refuse_past(connection, tenant, night)
-            fence = _raise_fence(connection, tenant)
-            until = _feedback_until(row) or now
-            values = {
-                "state": RUNNING,
-                "fence": fence,
-                "owner": owner,
-                "lease_until": now + lease,
-                "attempts": row.attempts + 1 if row else 1,
-                "started_at": now,
-                "finished_at": None,
-                "outcome": None,
-                "because": None,
-                "published": None,
-                "edition": None,
-                "model": None,
-                "figures": {"feedback_until": until.isoformat()},
             }
-            if row is None:
-                connection.execute(insert(NIGHTS).values(tenant=tenant, night=night, **values))
-            else:
-                connection.execute(update(NIGHTS).where(*_is(tenant, night)).values(values))
-        return Lease(tenant, night, fence, until)
+            later = _latest_published(connection, names)
+            refusals = {
+                tenant: _not_now(
+                    tenant, night, known.get(tenant), rows.get((tenant, night)), later, alive, now
+                )
+                for tenant, night in asks
+            }
+            granted = [ask for ask in asks if refusals[ask[0]] is None]
+            fences = _raise_fences(connection, [tenant for tenant, _ in granted])
+            leases, fresh = {}, []
+            for tenant, night in granted:
+                row = rows.get((tenant, night))
+                until = _feedback_until(row) or now
+                leases[tenant] = Lease(tenant, night, fences[tenant], until)
+                values = _running(leases[tenant], owner, row, now, now + lease)
+                if row is None:
+                    fresh.append(values)
+                else:
+                    connection.execute(update(NIGHTS).where(*_is(tenant, night)).values(values))
+            if fresh:
+                connection.execute(insert(NIGHTS), fresh)
+        return [refusals[tenant] or leases[tenant] for tenant in names]
+
+    def before(self, names: Sequence[TenantId]) -> dict[TenantId, Before]:
+        """What a night has to know of each tenant; a handful of queries, however many they are."""
+        with reading(self._engine) as connection:
+            known = every(connection, names)
+            found = {
+                table: _by_tenant(connection, query)
+                for table, query in (
+                    (CHOICES, _newest(CHOICES, CHOICES.c.night, names, 1)),
+                    (
+                        NIGHTS,
+                        _newest(NIGHTS, NIGHTS.c.night, names, _PUBLISHED, NIGHTS.c.published),
+                    ),
+                    (REALISED, _series(names)),
+                    (EDITIONS, _newest(EDITIONS, EDITIONS.c.edition, names)),
+                    (MODELS, _newest(MODELS, MODELS.c.model, names, 1)),
+                )
+            }
+        return {
+            tenant: Before(
+                tenant=known[tenant],
+                choice=next(map(_choice, found[CHOICES].get(tenant, ())), None),
+                published=tuple(map(_report, found[NIGHTS].get(tenant, ()))),
+                series=tuple(map(_realised, found[REALISED].get(tenant, ()))),
+                editions=tuple(
+                    EditionRow(row.edition, row.model, row.manifest_sha256, row.published_at)
+                    for row in found[EDITIONS].get(tenant, ())
+                ),
+                model_taken=next((row.model for row in found[MODELS].get(tenant, ())), 0),
+                edition_taken=next((row.edition for row in found[EDITIONS].get(tenant, ())), 0),
+            )
+            for tenant in names
+            if tenant in known
+        }
 
     def conclude(
         self,
@@ -120,22 +192,52 @@ class Nights:
         Raises:
             Problem: a newer night or a rollback has taken over (``FENCED``).
         """
+        end = Ending(lease, conclusion, point, allowed)
+        [report] = self.conclude_all([end], now=now)
+        if isinstance(report, Exception):
+            raise report
+        return report
+
+    def conclude_all(
+        self, endings: Sequence["Ending"], *, now: datetime
+    ) -> list[NightReport | Exception]:
+        """Record what many nights came to in one transaction: as ``conclude``, in their order.
+
+        What goes wrong with one of them undoes that one, and is returned in its place.
+        """
+        reports: list[NightReport | Exception] = []
         with self._engine.begin() as connection:
-            tenant = locked(connection, lease.tenant)
-            _check_fence(connection, lease)
-            if not allowed(tenant.mode):
-                conclusion = _withdrawn(tenant.mode, conclusion)
-            edition = conclusion.edition
-            held = tenant.held_until is not None and tenant.held_until > now
-            published = edition is not None and point is not None and not held
-            if edition is not None and published:
-                assert point is not None
-                point(edition)
-            if held:  # the model of the edition that holds stays the incumbent
-                conclusion = replace(conclusion, in_force=tenant.model)
-            self._record(connection, lease, conclusion, published=published, now=now)
-            row = connection.execute(_of_night(lease.tenant, lease.night)).one()
-        return _report(row)
+            known = all_locked(connection, [ending.lease.tenant for ending in endings])
+            for ending in endings:
+                try:
+                    with connection.begin_nested():
+                        reports.append(self._conclude(connection, known, ending, now))
+                except Exception as error:
+                    reports.append(error)
+        return reports
+
+    def _conclude(
+        self,
+        connection: Connection,
+        known: Mapping[TenantId, Tenant],
+        ending: "Ending",
+        now: datetime,
+    ) -> NightReport:
+        lease, conclusion, point = ending.lease, ending.conclusion, ending.point
+        tenant = known[lease.tenant]
+        _check_fence(connection, lease)
+        if not ending.allowed(tenant.mode):
+            conclusion = _withdrawn(tenant.mode, conclusion)
+        edition = conclusion.edition
+        held = tenant.held_until is not None and tenant.held_until > now
+        published = edition is not None and point is not None and not held
+        if edition is not None and published:
+            assert point is not None
+            point(edition)
+        if held:  # the model of the edition that holds stays the incumbent
+            conclusion = replace(conclusion, in_force=tenant.model)
+        self._record(connection, lease, conclusion, published=published, now=now)
+        return _report(connection.execute(_of_night(lease.tenant, lease.night)).one())
 
     def activate(
         self,
@@ -266,22 +368,12 @@ class Nights:
 
     def realised(self, tenant: TenantId) -> list[Realised]:
         """The series of what was served against what really happened, newest first."""
-        query = (
-            select(REALISED)
-            .where(REALISED.c.tenant == tenant)
-            .order_by(REALISED.c.night.desc(), REALISED.c.starts.desc())
-        )
-        names = Realised.__slots__
-        return [
-            Realised(**{name: getattr(row, name) for name in names}) for row in self._rows(query)
-        ]
+        return [_realised(row) for row in self._rows(_series([tenant]))]
 
     def choices(self, tenant: TenantId) -> list[Choice]:
         """The hyper-parameters chosen for a tenant, newest first: the first one holds."""
         query = select(CHOICES).where(CHOICES.c.tenant == tenant).order_by(CHOICES.c.night.desc())
-        return [
-            Choice(row.night, row.changes, row.because, row.figures) for row in self._rows(query)
-        ]
+        return [_choice(row) for row in self._rows(query)]
 
     def last_nights(self) -> dict[TenantId, NightReport]:
         """Every tenant's newest night; tenants without one are left out."""
@@ -327,17 +419,6 @@ class Nights:
         """A tenant's editions, newest first."""
         return self._listed(EDITIONS, tenant, EDITIONS.c.edition)
 
-    def taken(self, tenant: TenantId) -> tuple[int, int]:
-        """The highest model and edition numbers on record; 0 where there is none."""
-        with reading(self._engine) as connection:
-            highest = [
-                connection.execute(
-                    select(func.max(number)).where(table.c.tenant == tenant)
-                ).scalar()
-                for table, number in ((MODELS, MODELS.c.model), (EDITIONS, EDITIONS.c.edition))
-            ]
-        return highest[0] or 0, highest[1] or 0
-
     def _record(
         self,
         connection: Connection,
@@ -375,19 +456,6 @@ class Nights:
             )
         )
 
-    def _refuse_past(self, connection: Connection, tenant: TenantId, night: date) -> None:
-        later = connection.execute(
-            select(NIGHTS.c.night).where(
-                NIGHTS.c.tenant == tenant, NIGHTS.c.night > night, NIGHTS.c.edition.is_not(None)
-            )
-        ).first()
-        if later is not None:
-            raise Refused(
-                f"the night of {later.night} was done already, {night} is before it",
-                "replay history in a home of its own (RECFACTORY_HOME)",
-                code="NIGHT_PAST",
-            )
-
     def _listed(self, table: Any, tenant: TenantId, order: Any) -> list[dict[str, Any]]:
         query = select(table).where(table.c.tenant == tenant).order_by(order.desc())
         return [dict(row._mapping) for row in self._rows(query)]
@@ -413,6 +481,115 @@ def _again(row: Row[Any], tenant: Tenant) -> bool:
     return bool(row.outcome == Outcome.FAILED.value)
 
 
+def _not_now(
+    tenant: TenantId,
+    night: date,
+    known: Tenant | None,
+    row: Row[Any] | None,
+    later: Mapping[str, date],
+    alive: Callable[[str], bool],
+    now: datetime,
+) -> NightReport | Problem | None:
+    """Why a lease is not given: it was done, or must not be done now; None where it is given."""
+    if known is None:
+        return no_tenant(tenant)
+    if row is not None and row.state == DONE and not _again(row, known):
+        return _report(row)
+    if row is not None and row.state == RUNNING and row.lease_until > now and alive(row.owner):
+        return Problem(
+            f"the night of {night} is running since {row.started_at:%H:%M} UTC ({row.owner})",
+            "wait for it; it is taken over when its process is gone",
+            code="NIGHT_RUNNING",
+        )
+    if tenant in later and later[tenant] > night:
+        return Refused(
+            f"the night of {later[tenant]} was done already, {night} is before it",
+            "replay history in a home of its own (RECFACTORY_HOME)",
+            code="NIGHT_PAST",
+        )
+    return None
+
+
+def _running(
+    lease: Lease, owner: str, row: Row[Any] | None, now: datetime, until: datetime
+) -> dict[str, Any]:
+    """The row of a night that begins, or begins again."""
+    return {
+        "tenant": lease.tenant,
+        "night": lease.night,
+        "state": RUNNING,
+        "fence": lease.fence,
+        "owner": owner,
+        "lease_until": until,
+        "attempts": row.attempts + 1 if row else 1,
+        "started_at": now,
+        "finished_at": None,
+        "outcome": None,
+        "because": None,
+        "published": None,
+        "edition": None,
+        "model": None,
+        "figures": {"feedback_until": lease.feedback_until.isoformat()},
+    }
+
+
+def _latest_published(connection: Connection, names: Sequence[TenantId]) -> dict[str, date]:
+    """By tenant, its newest night that made an edition."""
+    query = (
+        select(NIGHTS.c.tenant, func.max(NIGHTS.c.night).label("night"))
+        .where(NIGHTS.c.tenant.in_(names), NIGHTS.c.edition.is_not(None))
+        .group_by(NIGHTS.c.tenant)
+    )
+    return {row.tenant: row.night for row in connection.execute(query)}
+
+
+def _raise_fences(connection: Connection, names: Sequence[TenantId]) -> dict[str, int]:
+    connection.execute(
+        update(TENANTS).where(TENANTS.c.tenant.in_(names)).values(fence=TENANTS.c.fence + 1)
+    )
+    query = select(TENANTS.c.tenant, TENANTS.c.fence).where(TENANTS.c.tenant.in_(names))
+    return {row.tenant: row.fence for row in connection.execute(query)}
+
+
+def _newest(
+    table: Table,
+    order: Column[Any],
+    names: Sequence[TenantId],
+    most: int | None = None,
+    *where: Any,
+) -> Any:
+    """Rows of these tenants, newest first; of each at most so many."""
+    rows = select(table).where(table.c.tenant.in_(names), *where)
+    if most is None:
+        return rows.order_by(order.desc())
+    place = func.row_number().over(partition_by=table.c.tenant, order_by=order.desc())
+    ranked = rows.add_columns(place.label("place")).subquery()
+    return select(ranked).where(ranked.c.place <= most).order_by(ranked.c.place)
+
+
+def _series(names: Sequence[TenantId]) -> Any:
+    return (
+        select(REALISED)
+        .where(REALISED.c.tenant.in_(names))
+        .order_by(REALISED.c.night.desc(), REALISED.c.starts.desc())
+    )
+
+
+def _by_tenant(connection: Connection, query: Any) -> dict[str, list[Row[Any]]]:
+    rows: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        rows.setdefault(row.tenant, []).append(row)
+    return rows
+
+
+def _realised(row: Row[Any]) -> Realised:
+    return Realised(**{name: getattr(row, name) for name in Realised.__slots__})
+
+
+def _choice(row: Row[Any]) -> Choice:
+    return Choice(row.night, row.changes, row.because, row.figures)
+
+
 def _feedback_until(row: Row[Any] | None) -> datetime | None:
     """The mark of an earlier attempt."""
     found = (row.figures or {}).get("feedback_until") if row else None
@@ -420,12 +597,7 @@ def _feedback_until(row: Row[Any] | None) -> datetime | None:
 
 
 def _raise_fence(connection: Connection, tenant: TenantId) -> int:
-    connection.execute(
-        update(TENANTS).where(TENANTS.c.tenant == tenant).values(fence=TENANTS.c.fence + 1)
-    )
-    return int(
-        connection.execute(select(TENANTS.c.fence).where(TENANTS.c.tenant == tenant)).scalar_one()
-    )
+    return _raise_fences(connection, [tenant])[tenant]
 
 
 def _check_fence(connection: Connection, lease: Lease) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schema.errors import NotThere, Problem, Refused
-from schema.names import Mode, Outcome
+from schema.names import Mode, Outcome, TenantId
 from schema.records import (
     Choice,
     Conclusion,
@@ -18,6 +18,7 @@ from schema.records import (
     NightReport,
     Realised,
 )
+from storage.nights import Nights
 from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World
 
 LEASE = timedelta(minutes=30)
@@ -50,6 +51,11 @@ def lease_of(world: World, night: date = NIGHT, **how: Any) -> Lease:
     lease = begin(world, night, **how)
     assert isinstance(lease, Lease)
     return lease
+
+
+def taken(nights: Nights, tenant: TenantId) -> tuple[int, int]:
+    before = nights.before([tenant])[tenant]
+    return before.model_taken, before.edition_taken
 
 
 def came_to(edition: int = 1, model: int = 1) -> Conclusion:
@@ -175,7 +181,7 @@ class TestConclude:
         assert report.figures == {"lists": 3}
         assert two.tenant(ACME).model == 3
         nights = two.stores.nights
-        assert nights.taken(ACME) == (3, 7)
+        assert taken(nights, ACME) == (3, 7)
         assert [row["because"] for row in nights.models(ACME)] == ["better"]
         assert [row["manifest_sha256"] for row in nights.editions(ACME)] == ["5ha"]
 
@@ -185,7 +191,7 @@ class TestConclude:
 
         with pytest.raises(OSError, match="no space"):
             conclude(two, lease_of(two), point=full)
-        assert two.stores.nights.taken(ACME) == (0, 0)
+        assert taken(two.stores.nights, ACME) == (0, 0)
         assert two.tenant(ACME).model is None
         assert two.stores.nights.nights(ACME)[0].state == "running"
 
@@ -201,7 +207,7 @@ class TestConclude:
         assert (report.outcome, report.published, report.edition) == (outcome, False, None)
         assert point.served == []
         assert two.tenant(ACME).model is None
-        assert two.stores.nights.taken(ACME) == (0, 0)
+        assert taken(two.stores.nights, ACME) == (0, 0)
 
     def test_a_withdrawn_night_runs_once_the_mode_allows_it_again(self, two: World) -> None:
         lease = lease_of(two)
