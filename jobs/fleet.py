@@ -1,19 +1,44 @@
 """The whole night: who is due, in which order, on which executor."""
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
-from jobs.executors import Executor, InProcess, Processes, Result, Task
+from jobs.executors import Executor, InProcess, Processes
+from jobs.night import Begun, begin, conclude
 from schema.config import Config
-from schema.errors import Problem
-from schema.names import Mode, Outcome, TenantId
-from schema.records import NightReport, Tenant
+from schema.errors import FactoryError, Problem
+from schema.names import Mode, Outcome, Stage, TenantId
+from schema.records import Conclusion, NightReport, Tenant
 from storage.stores import Stores
 from tenants.lifecycle import business_date
 from tenants.order import zone
 
 log = logging.getLogger("recfactory.fleet")
+
+
+_BEGUN_AT_ONCE = 32
+"""Leases taken in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One tenant's night."""
+
+    tenant: TenantId
+    night: date
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A night that came to no report of its own: refused, or overtaken."""
+
+    task: Task
+    because: str
+
+
+Result = NightReport | Failure
 
 
 def executor(stores: Stores, config: Config, tasks: Sequence[Task]) -> Executor:
@@ -68,14 +93,48 @@ def run_fleet(
     """
     results: list[Result] = []
 
-    def keep(result: Result) -> None:
+    def keep(task: Task, report: NightReport | Problem) -> None:
+        if isinstance(report, NightReport):
+            result: Result = report
+        else:
+            result = Failure(task, str(FactoryError(report, task.tenant, Stage.PUBLISH)))
         results.append(result)
         done(result)
 
+    def publish(worked: Sequence[tuple[Begun, Conclusion]]) -> None:
+        reports = conclude(stores, config, worked, _clock)
+        for (begun, _), report in zip(worked, reports, strict=True):
+            keep(Task(begun.lease.tenant, begun.lease.night), report)
+
     if tasks:
         _deliver(stores)
-        executor(stores, config, tasks).run(tasks, keep)
+        executor(stores, config, tasks).run(_begun(stores, config, tasks, keep), publish)
     return sorted(results, key=tenant_of)
+
+
+def _begun(
+    stores: Stores,
+    config: Config,
+    tasks: Sequence[Task],
+    keep: Callable[[Task, NightReport | Problem], None],
+) -> Iterator[Begun]:
+    """Nights that may be worked on, begun when they are asked for; the others are told at once."""
+    for some in _batched(tasks, _BEGUN_AT_ONCE):
+        asks = [(task.tenant, task.night) for task in some]
+        for task, begun in zip(some, begin(stores, config, asks, _clock), strict=True):
+            if isinstance(begun, Begun):
+                yield begun
+            else:
+                keep(task, begun)
+
+
+def _batched(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+    for start in range(0, len(tasks), size):
+        yield tasks[start : start + size]
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def _deliver(stores: Stores) -> None:

@@ -137,11 +137,11 @@ def work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) 
     try:
         return _work(stores, template, begun, now)
     except FactoryError as error:
-        return _failed(lease, str(error), error.problem.code)
+        return failed(lease, str(error), error.problem.code)
     except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
         log.exception("%s: night of %s failed", name, lease.night)
         what = f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
-        return _failed(lease, what, "DEFECT")
+        return failed(lease, what, "DEFECT")
 
 
 def conclude(
@@ -184,14 +184,14 @@ def _recorded(
     if isinstance(report, Problem):
         if report.code == "FENCED":
             return report
-        failed = _failed(lease, str(FactoryError(report, name, Stage.PUBLISH)), report.code)
+        ending = failed(lease, str(FactoryError(report, name, Stage.PUBLISH)), report.code)
     else:
         log.error("%s: night of %s failed", name, lease.night, exc_info=report)
         what = (
             f"{name}: {type(report).__name__}: {report}. Next: see the log, then repeat the night."
         )
-        failed = _failed(lease, what, "DEFECT")
-    [again] = stores.nights.conclude_all([_ending(stores, begun, failed, clock)], now=clock())
+        ending = failed(lease, what, "DEFECT")
+    [again] = stores.nights.conclude_all([_ending(stores, begun, ending, clock)], now=clock())
     if isinstance(again, NightReport | Problem):
         return again
     raise again
@@ -206,7 +206,8 @@ def _prune(
         log.warning("%s: old editions could not be removed: %s", report.tenant, error)
 
 
-def _failed(lease: Lease, because: str, code: str) -> Conclusion:
+def failed(lease: Lease, because: str, code: str) -> Conclusion:
+    """A night that came to nothing; what was served stays served."""
     until = lease.feedback_until.isoformat()
     return Conclusion(Outcome.FAILED, because, {"code": code, "feedback_until": until})
 

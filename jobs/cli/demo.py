@@ -12,8 +12,7 @@ from jobs.cli.door import actor, console, now
 from jobs.cli.night import print_nights, run_with_progress
 from jobs.cli.serve import refuse_taken_port, run_server
 from jobs.demo import NIGHTS, DemoTenant, write_demo
-from jobs.executors import Result
-from jobs.fleet import exit_status, tenant_of, tonight
+from jobs.fleet import Result, exit_status, tenant_of, tonight
 from jobs.intake import import_files
 from schema.config import Config, read_config
 from schema.errors import NotThere, Refused

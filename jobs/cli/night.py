@@ -8,8 +8,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
-from jobs.executors import Result, Task
-from jobs.fleet import exit_status, flagged, run_fleet, tonight
+from jobs.fleet import Result, Task, exit_status, flagged, run_fleet, tonight
 from schema.config import Config
 from schema.errors import Refused
 from schema.names import Mode

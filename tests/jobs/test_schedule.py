@@ -14,8 +14,7 @@ from zoneinfo import ZoneInfo
 import psutil
 import pytest
 
-from jobs.executors import Failure, Task
-from jobs.fleet import due, exit_status, tonight
+from jobs.fleet import Failure, Task, due, exit_status, tonight
 from jobs.owner import alive, me
 from jobs.schedule import wave
 from schema.config import Nightly

@@ -15,8 +15,7 @@ from factory.judge import judge
 from factory.train import ALS, train
 from factory.windows import choose
 from jobs.data import read_data
-from jobs.executors import Failure, InProcess, Result, Task
-from jobs.fleet import exit_status, run_fleet
+from jobs.fleet import Failure, Result, Task, exit_status, run_fleet
 from schema.config import Nightly
 from schema.dates import day_number
 from schema.errors import FactoryError
@@ -341,11 +340,10 @@ class TestOneBadTenant:
 
 
 def _both(world: World) -> Sequence[Result]:
-    results: list[Result] = []
-    InProcess(world.stores, world.config).run(
-        [Task(ACME, NIGHT), Task(BETA, NIGHT)], results.append
-    )
-    return results
+    nightly = Nightly(executor="in-process")
+    config = world.config.model_copy(update={"nightly": nightly})
+    tasks = [Task(ACME, NIGHT), Task(BETA, NIGHT)]
+    return run_fleet(world.stores, config, tasks, lambda _: None)
 
 
 def _outcome(result: Result) -> Outcome | None:
