@@ -6,9 +6,11 @@ the one who began the nights publishes them (jobs/fleet.py).
 
 import logging
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, TimeoutError, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from typing import Protocol
@@ -27,8 +29,14 @@ Done = Callable[[Sequence[tuple[Begun, Conclusion]]], None]
 _AHEAD = 4
 """Nights begun for each worker: one at work, the others wait so that it never does."""
 
+_PAUSE = 0.5
+"""Seconds before a night whose worker was lost is tried again; twice as long each time."""
+
 _TOGETHER = 0.2
 """Seconds for which nights that ended are gathered, to be published in one transaction."""
+
+_QUIET = 5.0
+"""Seconds after which those who wait hear that nothing has ended."""
 
 
 class Executor(Protocol):
@@ -36,7 +44,7 @@ class Executor(Protocol):
 
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         """Work on all of them, taken from the iterator when their turn is near; ``done`` is called
-        in this process with those that ended, in any order.
+        in this process with those that ended, in any order, and with none while that takes long.
         """
 
 
@@ -61,7 +69,6 @@ class Processes:
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         with ProcessPool(
             max_workers=self._workers,
-            max_tasks=1000,
             context=get_context("spawn"),  # forked BLAS and OpenMP threads hang
             initializer=_prepare,
             initargs=(self._config,),
@@ -73,67 +80,96 @@ class Processes:
                 raise
 
 
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One attempt at a night: not to begin before a moment of the monotonic clock."""
+
+    begun: Begun
+    attempt: int
+    at: float = 0.0
+
+
 class _Turn:
-    """The nights of one run: which are at work, which ended and wait to be published."""
+    """The nights of one run: which are at work, which are tried again soon."""
 
     def __init__(self, pool: ProcessPool, config: Config, most: int) -> None:
         self._pool, self._most = pool, most
         self._seconds = config.nightly.tenant_minutes * 60
         self._attempts = config.nightly.attempts
-        self._working: dict[Future[Conclusion], tuple[Begun, int]] = {}
+        self._working: dict[Future[Conclusion], _Try] = {}
+        self._again: list[_Try] = []
 
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         ended: list[tuple[Begun, Conclusion]] = []
-        flushed = time.monotonic()
+        told = time.monotonic()
         while True:
-            while len(self._working) < self._most and (begun := next(nights, None)):
-                self._start(begun, 1)
-            if not self._working and not ended:
+            self._start_those_due()
+            while len(self._working) + len(self._again) < self._most and (
+                begun := next(nights, None)
+            ):
+                self._start(_Try(begun, 1))
+            if not (self._working or self._again or ended):
                 return
-            ready, _ = wait(self._working, timeout=_TOGETHER, return_when=FIRST_COMPLETED)
+            if self._working:
+                ready, _ = wait(self._working, timeout=_TOGETHER, return_when=FIRST_COMPLETED)
+            else:
+                ready = set()
+                time.sleep(_TOGETHER)
             for future in ready:
                 ended += self._ended(future)
-            if ended and (time.monotonic() - flushed >= _TOGETHER or not self._working):
+            waited = time.monotonic() - told
+            if waited >= (_TOGETHER if ended else _QUIET) or (ended and not self._working):
                 done(ended)
-                ended, flushed = [], time.monotonic()
+                ended, told = [], time.monotonic()
 
-    def _start(self, begun: Begun, attempt: int) -> None:
+    def _start(self, one: _Try) -> None:
         future: Future[Conclusion] = self._pool.schedule(
-            _work, args=(begun,), timeout=self._seconds
+            _work, args=(one.begun,), timeout=self._seconds
         )
-        self._working[future] = begun, attempt
+        self._working[future] = one
+
+    def _start_those_due(self) -> None:
+        now = time.monotonic()
+        for one in [one for one in self._again if one.at <= now]:
+            self._again.remove(one)
+            self._start(one)
 
     def _ended(self, future: Future[Conclusion]) -> list[tuple[Begun, Conclusion]]:
         """The night and what it came to; nothing where its worker was lost and it is tried again."""
-        begun, attempt = self._working.pop(future)
-        name = begun.tenant.tenant
+        one = self._working.pop(future)
+        name, lease = one.begun.tenant.tenant, one.begun.lease
         try:
-            conclusion: Conclusion = future.result()
+            return [(one.begun, future.result())]
         except TimeoutError:
-            code, why = (
-                "NIGHT_TIME",
-                f"stopped after {self._seconds:.0f} s (nightly.tenant_minutes)",
-            )
+            code = "NIGHT_TIME"
+            why = f"stopped after {self._seconds:.0f} s (nightly.tenant_minutes)"
         except (ProcessExpired, CancelledError) as error:
             code, why = "WORKER_LOST", f"its worker process died ({error})"
-        else:
-            return [(begun, conclusion)]
-        if attempt < self._attempts:
+        except Exception as error:  # a worker that cannot open its stores, say: not the fleet's end
+            code, why = "WORKER_LOST", f"its worker gave up ({type(error).__name__}: {error})"
+        if one.attempt < self._attempts:
             log.warning("%s: %s; trying once more", name, why)
-            self._start(begun, attempt + 1)
+            pause = _PAUSE * 2 ** (one.attempt - 1)
+            at = time.monotonic() + pause * random.uniform(1, 2)  # noqa: S311 (spread, not secret)
+            self._again.append(_Try(one.begun, one.attempt + 1, at))
             return []
-        what = f"{name}: {why}, {attempt} times. Next: see the log, then repeat the night."
-        return [(begun, failed(begun.lease, what, code))]
+        times = "once" if one.attempt == 1 else f"{one.attempt} times"
+        what = f"{name}: {why}, {times}. Next: see the log, then repeat the night."
+        return [(one.begun, failed(lease, what, code))]
 
 
-_STORES: list[tuple[Stores, Config]] = []
+_CONFIG: list[Config] = []
+_STORES: list[Stores] = []
+"""A worker's own, opened at its first task: a worker that failed at its start would be started anew
+for ever.
+"""
 
 
 def _prepare(config: Config) -> None:
-    """Once per worker: open the stores; imports are paid by now."""
-    _STORES[:] = [(open_stores(config), config)]
+    _CONFIG[:] = [config]
 
 
 def _work(begun: Begun) -> Conclusion:
-    stores, config = _STORES[0]
-    return work(stores, config.template, begun, datetime.now(UTC))
+    if not _STORES:
+        _STORES.append(open_stores(_CONFIG[0]))
+    return work(_STORES[0], _CONFIG[0].template, begun, datetime.now(UTC))

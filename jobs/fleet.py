@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from jobs.executors import Executor, InProcess, Processes
 from jobs.night import Begun, begin, conclude
 from schema.config import Config
 from schema.errors import FactoryError, Problem
 from schema.names import Mode, Outcome, Stage, TenantId
-from schema.records import Conclusion, NightReport, Tenant
+from schema.records import Conclusion, Lease, NightReport, Tenant
+from storage.database import LedgerAway
 from storage.stores import Stores
 from tenants.lifecycle import business_date
 from tenants.order import zone
@@ -101,31 +102,64 @@ def run_fleet(
         results.append(result)
         done(result)
 
-    def publish(worked: Sequence[tuple[Begun, Conclusion]]) -> None:
-        reports = conclude(stores, config, worked, _clock)
-        for (begun, _), report in zip(worked, reports, strict=True):
-            keep(Task(begun.lease.tenant, begun.lease.night), report)
-
     if tasks:
         _deliver(stores)
-        executor(stores, config, tasks).run(_begun(stores, config, tasks, keep), publish)
+        run = _Run(stores, config, keep)
+        executor(stores, config, tasks).run(run.begun(tasks), run.publish)
     return sorted(results, key=tenant_of)
 
 
-def _begun(
-    stores: Stores,
-    config: Config,
-    tasks: Sequence[Task],
-    keep: Callable[[Task, NightReport | Problem], None],
-) -> Iterator[Begun]:
-    """Nights that may be worked on, begun when they are asked for; the others are told at once."""
-    for some in _batched(tasks, _BEGUN_AT_ONCE):
-        asks = [(task.tenant, task.night) for task in some]
-        for task, begun in zip(some, begin(stores, config, asks, _clock), strict=True):
-            if isinstance(begun, Begun):
-                yield begun
-            else:
-                keep(task, begun)
+class _Run:
+    """One run of the fleet: begins nights when they are asked for, and publishes what they came to."""
+
+    def __init__(
+        self, stores: Stores, config: Config, keep: Callable[[Task, NightReport | Problem], None]
+    ) -> None:
+        self._stores, self._config, self._keep = stores, config, keep
+        self._lease = timedelta(minutes=config.nightly.tenant_minutes)
+        self._held: dict[TenantId, Lease] = {}
+        self._extended = _clock()
+
+    def begun(self, tasks: Sequence[Task]) -> Iterator[Begun]:
+        """Nights that may be worked on; the others are told at once."""
+        left = list(_batched(tasks, _BEGUN_AT_ONCE))
+        while left:
+            some = left.pop(0)
+            asks = [(task.tenant, task.night) for task in some]
+            try:
+                found = begin(self._stores, self._config, asks, _clock)
+            except LedgerAway as away:  # nothing more can be begun: a later run does these
+                for task in [*some, *(task for batch in left for task in batch)]:
+                    self._keep(task, away)
+                return
+            started = [night for night in found if isinstance(night, Begun)]
+            self._held |= {night.tenant.tenant: night.lease for night in started}
+            for task, night in zip(some, found, strict=True):
+                if not isinstance(night, Begun):
+                    self._keep(task, night)
+            yield from started
+
+    def publish(self, worked: Sequence[tuple[Begun, Conclusion]]) -> None:
+        """Publish nights that were worked on, and keep the leases of those that wait."""
+        try:
+            reports = conclude(self._stores, self._config, worked, _clock) if worked else []
+        except LedgerAway as away:
+            reports = [away] * len(worked)
+        for (night, _), report in zip(worked, reports, strict=True):
+            self._held.pop(night.lease.tenant, None)
+            self._keep(Task(night.lease.tenant, night.lease.night), report)
+        self._extend()
+
+    def _extend(self) -> None:
+        """A lease is as long as one night may take; those behind a long one have theirs extended."""
+        now = _clock()
+        if now < self._extended + self._lease / 3:
+            return
+        try:
+            self._stores.nights.extend([*self._held.values()], now + self._lease)
+        except LedgerAway as away:  # who takes them over now works twice, and publishes once
+            log.warning("%s", away)
+        self._extended = now
 
 
 def _batched(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:

@@ -140,8 +140,11 @@ def work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) 
         return failed(lease, str(error), error.problem.code)
     except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
         log.exception("%s: night of %s failed", name, lease.night)
-        what = f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
-        return failed(lease, what, "DEFECT")
+        return failed(lease, _defect(name, error), "DEFECT")
+
+
+def _defect(name: TenantId, error: Exception) -> str:
+    return f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
 
 
 def conclude(
@@ -158,9 +161,12 @@ def conclude(
         worked, stores.nights.conclude_all(endings, now=clock()), strict=True
     ):
         told.append(_recorded(stores, begun, report, clock))
-    for (begun, _), known in zip(worked, told, strict=True):
-        if isinstance(known, NightReport) and known.published:
-            _prune(stores, config, begun, known, clock())
+    served = [report for report in told if isinstance(report, NightReport) and report.published]
+    in_force = stores.ledger.named([report.tenant for report in served])
+    before = {begun.tenant.tenant: begun.before for begun, _ in worked}
+    for report in served:
+        model = in_force[report.tenant].model
+        _prune(stores, config, before[report.tenant], report, model, clock())
     return told
 
 
@@ -182,26 +188,28 @@ def _recorded(
         return report
     name, lease = begun.tenant.tenant, begun.lease
     if isinstance(report, Problem):
-        if report.code == "FENCED":
+        if report.code in ("FENCED", "NO_TENANT"):
             return report
         ending = failed(lease, str(FactoryError(report, name, Stage.PUBLISH)), report.code)
     else:
         log.error("%s: night of %s failed", name, lease.night, exc_info=report)
-        what = (
-            f"{name}: {type(report).__name__}: {report}. Next: see the log, then repeat the night."
-        )
-        ending = failed(lease, what, "DEFECT")
+        ending = failed(lease, _defect(name, report), "DEFECT")
     [again] = stores.nights.conclude_all([_ending(stores, begun, ending, clock)], now=clock())
     if isinstance(again, NightReport | Problem):
         return again
-    raise again
+    return Problem(f"{type(again).__name__}: {again}", "see the log, then repeat it", "DEFECT")
 
 
 def _prune(
-    stores: Stores, config: Config, begun: Begun, report: NightReport, now: datetime
+    stores: Stores,
+    config: Config,
+    before: Before,
+    report: NightReport,
+    in_force: int | None,
+    now: datetime,
 ) -> None:
     try:
-        prune(stores, config, begun.tenant, report.night, now)
+        prune(stores, config, before, report, in_force, now)
     except (Problem, OSError) as error:  # the night is done; the next one tries again
         log.warning("%s: old editions could not be removed: %s", report.tenant, error)
 
@@ -482,25 +490,36 @@ def _point(
     stores.editions.point(tenant.uid, current)
 
 
-def prune(stores: Stores, config: Config, tenant: Tenant, night: date, now: datetime) -> None:
+def prune(
+    stores: Stores,
+    config: Config,
+    before: Before,
+    report: NightReport,
+    in_force: int | None,
+    now: datetime,
+) -> None:
     """Remove editions and models beyond the kept ones; never what is served, young or in force.
 
     A model stays until the editions it ranked have come due: they are scored with it.
+
+    Args:
+        report: of the night that has just published.
+        in_force: the model in force by now.
     """
-    keep = config.publishing
-    current = stores.editions.current(tenant.uid)
-    rows = stores.nights.editions(tenant.tenant)
-    young = {row["edition"] for row in rows if row["published_at"] > now - timedelta(days=1)}
-    numbers = stores.editions.numbers(tenant.uid)
-    stays = {*numbers[-keep.keep_editions :], *young, current.edition if current else 0}
+    keep, uid = config.publishing, before.tenant.uid
+    numbers, models = stores.editions.numbers(uid), stores.models.numbers(uid)
+    if len(numbers) <= keep.keep_editions and len(models) <= keep.keep_models:
+        return
+    current = stores.editions.current(uid)
+    young = {row.edition for row in before.editions if row.published_at > now - timedelta(days=1)}
+    new = {report.edition or 0, current.edition if current else 0}
+    stays = {*numbers[-keep.keep_editions :], *young, *new}
     for number in set(numbers) - stays:
-        stores.editions.discard(tenant.uid, number)
-    used = {row["model"] for row in rows if row["edition"] in stays}
-    used |= {stores.ledger.tenant(tenant.tenant).model}
-    used |= awaited(stores.nights.published(tenant.tenant), night)
-    models = stores.models.numbers(tenant.uid)
+        stores.editions.discard(uid, number)
+    used = {row.model for row in before.editions if row.edition in stays}
+    used |= {report.model, in_force, *awaited((report, *before.published), report.night)}
     for number in set(models[: -keep.keep_models]) - used:
-        stores.models.discard(tenant.uid, number)
+        stores.models.discard(uid, number)
 
 
 def _spelled(windows: Windows | None) -> Mapping[str, Any] | None:

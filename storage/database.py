@@ -1,10 +1,12 @@
 """The engine: SQLite by default, anything SQLAlchemy speaks by configuration."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, DateTime, Engine, create_engine, event, exc, inspect, text
 from sqlalchemy.engine import Dialect, make_url
@@ -19,6 +21,11 @@ HEAD = "0006"
 
 WAIT = 30.0
 """Seconds a transaction waits for another one's lock, unless it says otherwise."""
+
+PATIENCE = 300.0
+"""Seconds a night waits for a ledger that is away."""
+
+_T = TypeVar("_T")
 
 _WRONG = (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.NotSupportedError)
 """Errors of a statement; every other one the database reports means that it cannot be used now."""
@@ -102,16 +109,42 @@ def briefly(engine: Engine, seconds: float) -> Iterator[Connection]:
     try:
         with engine.connect().execution_options(wait=seconds) as connection, connection.begin():
             yield connection
-    except (exc.DatabaseError, exc.InterfaceError, exc.TimeoutError) as error:
-        if isinstance(error, _WRONG):
-            raise
-        engine.dispose()  # open connections may lead to a file or a server that is gone for good
-        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
-        raise LedgerAway(
-            f"the ledger cannot be used ({reason})",
-            "look at the database; nothing is lost",
-            code="LEDGER_AWAY",
-        ) from error
+    except _REPORTED as error:
+        raise _away(engine, error) from error
+
+
+def patiently(engine: Engine, act: Callable[[], _T]) -> _T:
+    """Do what may be done again, again and again until the database can be used: nobody waits for it.
+
+    Raises:
+        LedgerAway: it could not be used for PATIENCE seconds; what the last try did is unknown.
+    """
+    until, pause = time.monotonic() + PATIENCE, 0.1
+    while True:
+        try:
+            return act()
+        except _REPORTED as error:
+            away = _away(engine, error)
+            if time.monotonic() + pause > until:
+                raise away from error
+        time.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 (spread, not secret)
+        pause = min(2 * pause, 5)
+
+
+_REPORTED = (exc.DatabaseError, exc.InterfaceError, exc.TimeoutError)
+
+
+def _away(engine: Engine, error: Exception) -> LedgerAway:
+    """What to tell of a database that cannot be used; an error of the statement goes on as it is."""
+    if isinstance(error, _WRONG):
+        raise error
+    engine.dispose()  # open connections may lead to a file or a server that is gone for good
+    reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+    return LedgerAway(
+        f"the ledger cannot be used ({reason})",
+        "look at the database; nothing is lost",
+        code="LEDGER_AWAY",
+    )
 
 
 def migrate(engine: Engine) -> None:

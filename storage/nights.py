@@ -15,6 +15,7 @@ from sqlalchemy import (
     Engine,
     Row,
     Table,
+    bindparam,
     delete,
     func,
     insert,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome, TenantId
@@ -38,7 +40,7 @@ from schema.records import (
     Tenant,
 )
 from storage.audit import note
-from storage.database import reading
+from storage.database import patiently, reading
 from storage.ledger import all_locked, every, locked, no_tenant
 from storage.rows import CHOICES, EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
 
@@ -105,40 +107,49 @@ class Nights:
         Args:
             asks: (tenant, night); every tenant once.
         """
+        return patiently(self._engine, lambda: self._begun(asks, owner, alive, now, now + lease))
+
+    def _begun(
+        self,
+        asks: Sequence[tuple[TenantId, date]],
+        owner: str,
+        alive: Callable[[str], bool],
+        now: datetime,
+        until: datetime,
+    ) -> list[Lease | NightReport | Problem]:
         names = [tenant for tenant, _ in asks]
         with self._engine.begin() as connection:
             known = all_locked(connection, names)
-            rows = {
-                (row.tenant, row.night): row
-                for row in connection.execute(
-                    select(NIGHTS).where(tuple_(NIGHTS.c.tenant, NIGHTS.c.night).in_(asks))
-                )
-            }
+            rows = _rows_of(connection, asks)
             later = _latest_published(connection, names)
+            mine = {ask for ask, row in rows.items() if _same_begin(row, owner, now)}
             refusals = {
-                tenant: _not_now(
+                tenant: None
+                if (tenant, night) in mine
+                else _not_now(
                     tenant, night, known.get(tenant), rows.get((tenant, night)), later, alive, now
                 )
                 for tenant, night in asks
             }
             granted = [ask for ask in asks if refusals[ask[0]] is None]
             fences = _raise_fences(connection, [tenant for tenant, _ in granted])
-            leases, fresh = {}, []
+            leases, fresh, again = {}, [], []
             for tenant, night in granted:
                 row = rows.get((tenant, night))
-                until = _feedback_until(row) or now
-                leases[tenant] = Lease(tenant, night, fences[tenant], until)
-                values = _running(leases[tenant], owner, row, now, now + lease)
-                if row is None:
-                    fresh.append(values)
-                else:
-                    connection.execute(update(NIGHTS).where(*_is(tenant, night)).values(values))
+                mark = _feedback_until(row) or now
+                leases[tenant] = Lease(tenant, night, fences[tenant], mark)
+                values = _running(leases[tenant], owner, row, now, until)
+                (again if row else fresh).append(values)
             if fresh:
                 connection.execute(insert(NIGHTS), fresh)
+            _update_nights(connection, again)
         return [refusals[tenant] or leases[tenant] for tenant in names]
 
     def before(self, names: Sequence[TenantId]) -> dict[TenantId, Before]:
         """What a night has to know of each tenant; a handful of queries, however many they are."""
+        return patiently(self._engine, lambda: self._before(names))
+
+    def _before(self, names: Sequence[TenantId]) -> dict[TenantId, Before]:
         with reading(self._engine) as connection:
             known = every(connection, names)
             found = {
@@ -199,45 +210,61 @@ class Nights:
         return report
 
     def conclude_all(
-        self, endings: Sequence["Ending"], *, now: datetime
+        self, endings: Sequence[Ending], *, now: datetime
     ) -> list[NightReport | Exception]:
         """Record what many nights came to in one transaction: as ``conclude``, in their order.
 
-        What goes wrong with one of them undoes that one, and is returned in its place.
-        """
-        reports: list[NightReport | Exception] = []
-        with self._engine.begin() as connection:
-            known = all_locked(connection, [ending.lease.tenant for ending in endings])
-            for ending in endings:
-                try:
-                    with connection.begin_nested():
-                        reports.append(self._conclude(connection, known, ending, now))
-                except Exception as error:
-                    reports.append(error)
-        return reports
+        What goes wrong with one of them undoes that one, and is returned in its place. Done again
+        it changes nothing: so it is, where the ledger was away or took its commit without a word.
 
-    def _conclude(
-        self,
-        connection: Connection,
-        known: Mapping[TenantId, Tenant],
-        ending: "Ending",
-        now: datetime,
-    ) -> NightReport:
-        lease, conclusion, point = ending.lease, ending.conclusion, ending.point
-        tenant = known[lease.tenant]
-        _check_fence(connection, lease)
-        if not ending.allowed(tenant.mode):
-            conclusion = _withdrawn(tenant.mode, conclusion)
-        edition = conclusion.edition
-        held = tenant.held_until is not None and tenant.held_until > now
-        published = edition is not None and point is not None and not held
-        if edition is not None and published:
-            assert point is not None
-            point(edition)
-        if held:  # the model of the edition that holds stays the incumbent
-            conclusion = replace(conclusion, in_force=tenant.model)
-        self._record(connection, lease, conclusion, published=published, now=now)
-        return _report(connection.execute(_of_night(lease.tenant, lease.night)).one())
+        Args:
+            endings: of every tenant one.
+
+        Raises:
+            LedgerAway: for so long that waiting was given up.
+        """
+        try:
+            return patiently(self._engine, lambda: self._concluded(endings, now))
+        except SQLAlchemyError as error:  # one of them cannot be recorded, which undid them all
+            if len(endings) == 1:
+                return [error]
+            return [self.conclude_all([ending], now=now)[0] for ending in endings]
+
+    def _concluded(self, endings: Sequence[Ending], now: datetime) -> list[NightReport | Exception]:
+        names = [ending.lease.tenant for ending in endings]
+        asks = [(ending.lease.tenant, ending.lease.night) for ending in endings]
+        wrong: dict[TenantId, Exception] = {}
+        entries = []
+        with self._engine.begin() as connection:
+            known, fences = all_locked(connection, names), _fences(connection, names)
+            rows = _rows_of(connection, asks)
+            for ending in endings:
+                name, night = ending.lease.tenant, ending.lease.night
+                row = rows.get((name, night))
+                try:
+                    if row is None:
+                        raise no_tenant(name)
+                    if row.state == DONE and row.fence == ending.lease.fence:
+                        continue  # recorded before: word of it was lost
+                    entries.append(_published(ending, known[name], fences[name], now))
+                except Exception as error:
+                    wrong[name] = error
+            _record(connection, entries, now)
+            rows = _rows_of(connection, asks)
+        return [wrong.get(ask[0]) or _report(rows[ask]) for ask in asks]
+
+    def extend(self, leases: Sequence[Lease], until: datetime) -> None:
+        """Keep the leases of nights that wait for their turn; one that was taken over stays lost."""
+        held = [(lease.tenant, lease.night, lease.fence) for lease in leases]
+        columns = tuple_(NIGHTS.c.tenant, NIGHTS.c.night, NIGHTS.c.fence)
+        query = update(NIGHTS).where(columns.in_(held), NIGHTS.c.state == RUNNING)
+
+        def extended() -> None:
+            with self._engine.begin() as connection:
+                connection.execute(query.values(lease_until=until))
+
+        if held:
+            patiently(self._engine, extended)
 
     def activate(
         self,
@@ -419,43 +446,6 @@ class Nights:
         """A tenant's editions, newest first."""
         return self._listed(EDITIONS, tenant, EDITIONS.c.edition)
 
-    def _record(
-        self,
-        connection: Connection,
-        lease: Lease,
-        conclusion: Conclusion,
-        *,
-        published: bool,
-        now: datetime,
-    ) -> None:
-        tenant, edition = lease.tenant, conclusion.edition
-        for model in conclusion.models:
-            connection.execute(insert(MODELS).values(_model_row(lease, model, now)))
-        if edition is not None:
-            connection.execute(insert(EDITIONS).values(_edition_row(lease, edition, now)))
-        if conclusion.realised is not None:
-            _add_once(connection, tenant, conclusion.realised)
-        if conclusion.choice is not None:
-            _choose(connection, tenant, conclusion.choice)
-        if conclusion.in_force is not None:
-            connection.execute(
-                update(TENANTS).where(TENANTS.c.tenant == tenant).values(model=conclusion.in_force)
-            )
-        connection.execute(
-            update(NIGHTS)
-            .where(*_is(tenant, lease.night))
-            .values(
-                state=DONE,
-                finished_at=now,
-                outcome=conclusion.outcome.value,
-                because=conclusion.because,
-                published=published,
-                edition=edition.number if edition else None,
-                model=conclusion.in_force,
-                figures=dict(conclusion.figures),
-            )
-        )
-
     def _listed(self, table: Any, tenant: TenantId, order: Any) -> list[dict[str, Any]]:
         query = select(table).where(table.c.tenant == tenant).order_by(order.desc())
         return [dict(row._mapping) for row in self._rows(query)]
@@ -533,6 +523,27 @@ def _running(
     }
 
 
+def _same_begin(row: Row[Any], owner: str, now: datetime) -> bool:
+    """Whether this very begin was recorded before, and only word of it was lost."""
+    return bool(row.state == RUNNING and row.owner == owner and row.started_at == now)
+
+
+def _rows_of(
+    connection: Connection, asks: Sequence[tuple[TenantId, date]]
+) -> dict[tuple[TenantId, date], Row[Any]]:
+    """The rows of these nights; a night that was never begun has none."""
+    query = select(NIGHTS).where(tuple_(NIGHTS.c.tenant, NIGHTS.c.night).in_(asks))
+    return {(TenantId(row.tenant), row.night): row for row in connection.execute(query)}
+
+
+def _update_nights(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write these columns of many nights; every row has the same ones."""
+    named = [{**row, "of_tenant": row["tenant"], "of_night": row["night"]} for row in rows]
+    if named:
+        its = NIGHTS.c.tenant == bindparam("of_tenant"), NIGHTS.c.night == bindparam("of_night")
+        connection.execute(update(NIGHTS).where(*its), named)
+
+
 def _latest_published(connection: Connection, names: Sequence[TenantId]) -> dict[str, date]:
     """By tenant, its newest night that made an edition."""
     query = (
@@ -547,6 +558,10 @@ def _raise_fences(connection: Connection, names: Sequence[TenantId]) -> dict[str
     connection.execute(
         update(TENANTS).where(TENANTS.c.tenant.in_(names)).values(fence=TENANTS.c.fence + 1)
     )
+    return _fences(connection, names)
+
+
+def _fences(connection: Connection, names: Sequence[TenantId]) -> dict[str, int]:
     query = select(TENANTS.c.tenant, TENANTS.c.fence).where(TENANTS.c.tenant.in_(names))
     return {row.tenant: row.fence for row in connection.execute(query)}
 
@@ -600,16 +615,74 @@ def _raise_fence(connection: Connection, tenant: TenantId) -> int:
     return _raise_fences(connection, [tenant])[tenant]
 
 
-def _check_fence(connection: Connection, lease: Lease) -> None:
-    fence = connection.execute(
-        select(TENANTS.c.fence).where(TENANTS.c.tenant == lease.tenant)
-    ).scalar_one()
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is recorded of a night: its conclusion as it stands now, and whether it is served."""
+
+    lease: Lease
+    conclusion: Conclusion
+    published: bool
+
+
+def _published(ending: Ending, tenant: Tenant, fence: int, now: datetime) -> _Entry:
+    """Swap the pointer, unless the tenant's mode or a rollback forbids it."""
+    lease, conclusion, point = ending.lease, ending.conclusion, ending.point
     if fence != lease.fence:
         raise Problem(
             f"the night of {lease.night} was overtaken by a newer one, a rollback or a promotion",
             "repeat it, unless a later one was done: what it would have published is out of date",
             code="FENCED",
         )
+    if not ending.allowed(tenant.mode):
+        conclusion = _withdrawn(tenant.mode, conclusion)
+    held = tenant.held_until is not None and tenant.held_until > now
+    published = conclusion.edition is not None and point is not None and not held
+    if conclusion.edition is not None and point is not None and not held:
+        point(conclusion.edition)
+    if held:  # the model of the edition that holds stays the incumbent
+        conclusion = replace(conclusion, in_force=tenant.model)
+    return _Entry(lease, conclusion, published)
+
+
+def _record(connection: Connection, entries: Sequence[_Entry], now: datetime) -> None:
+    """Write everything that these nights came to; one statement a table, however many they are."""
+    made = [(entry.lease, entry.conclusion) for entry in entries]
+    for table, rows in (
+        (MODELS, [_model_row(lease, model, now) for lease, end in made for model in end.models]),
+        (EDITIONS, [_edition_row(lease, end.edition, now) for lease, end in made if end.edition]),
+    ):
+        if rows:
+            connection.execute(insert(table), rows)
+    for lease, end in made:
+        if end.realised is not None:
+            _add_once(connection, lease.tenant, end.realised)
+        if end.choice is not None:
+            _choose(connection, lease.tenant, end.choice)
+    in_force = [
+        {"of_tenant": lease.tenant, "model": end.in_force}
+        for lease, end in made
+        if end.in_force is not None
+    ]
+    if in_force:
+        its = TENANTS.c.tenant == bindparam("of_tenant")
+        connection.execute(update(TENANTS).where(its), in_force)
+    _update_nights(connection, [_done_row(entry, now) for entry in entries])
+
+
+def _done_row(entry: _Entry, now: datetime) -> dict[str, Any]:
+    lease, conclusion = entry.lease, entry.conclusion
+    return {
+        "tenant": lease.tenant,
+        "night": lease.night,
+        "state": DONE,
+        "finished_at": now,
+        "outcome": conclusion.outcome.value,
+        "because": conclusion.because,
+        "published": entry.published,
+        "edition": conclusion.edition.number if conclusion.edition else None,
+        "model": conclusion.in_force,
+        "figures": dict(conclusion.figures),
+    }
 
 
 def _waiting(connection: Connection, tenant: TenantId, number: int) -> Tenant:
