@@ -1,6 +1,7 @@
 """A tenant's accepted tables -> one History, in whole local days."""
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -90,15 +91,24 @@ def local_days(instants: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int32]
         return np.empty(0, np.int32)
     first = (_EPOCH_UTC + timedelta(microseconds=int(instants.min()))).date() - timedelta(days=2)
     last = (_EPOCH_UTC + timedelta(microseconds=int(instants.max()))).date() + timedelta(days=2)
-    midnights = np.array(
+    midnights = np.concatenate(
+        [_midnights(year, zone) for year in range(first.year, last.year + 1)]
+    )
+    begin = day_number(date(first.year, 1, 1))
+    return (np.searchsorted(midnights, instants, side="right") - 1 + begin).astype(np.int32)
+
+
+@lru_cache(maxsize=1_000)
+def _midnights(year: int, zone: ZoneInfo) -> NDArray[np.int64]:
+    """(365 or 366,) when the days of a year begin, µs since 1970 UTC: thousands of tenants share it."""
+    first = date(year, 1, 1)
+    days = day_number(date(year, 12, 31)) - day_number(first) + 1
+    return np.array(
         [
             (midnight(first + timedelta(days=n), zone) - _EPOCH_UTC) // _MICROSECOND
-            for n in range((last - first).days + 1)
+            for n in range(days)
         ],
         np.int64,
-    )
-    return (np.searchsorted(midnights, instants, side="right") - 1 + day_number(first)).astype(
-        np.int32
     )
 
 

@@ -57,12 +57,18 @@ whoever sends more must not steer what others see."""
 
 
 def read_data(
-    stores: Stores, tenant: Tenant, night: date, feedback_until: datetime | None = None
+    stores: Stores,
+    tenant: Tenant,
+    night: date,
+    feedback_until: datetime | None = None,
+    *,
+    heard: bool = True,
 ) -> Data:
     """Read what a night of this date may know; one version of the data, whatever is imported now.
 
     Args:
         feedback_until: leave out feedback that reached the ledger later (None: take all).
+        heard: whether there is any feedback; most of a fleet gave none, and is not asked for it.
 
     Raises:
         Problem: nothing was ever imported (``DATA_MISSING``).
@@ -70,7 +76,11 @@ def read_data(
     dataset = stores.datasets.required(tenant.uid)
     local = zone(tenant.timezone)
     before = midnight(night, local)
-    told = capped(stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until), local)
+    told = (
+        capped(stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until), local)
+        if heard
+        else []
+    )
     ids = hashlib.sha256("\n".join(event["event_id"] for event in told).encode()).hexdigest()[:8]
     tables = {
         name: stores.datasets.read(tenant.uid, name, dataset)

@@ -232,7 +232,7 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
     stores.editions.sweep(tenant.uid)
     stores.models.sweep(tenant.uid)
     with watch.during(Stage.VALIDATE):
-        data = read_data(stores, tenant, night, lease.feedback_until)
+        data = read_data(stores, tenant, night, lease.feedback_until, heard=before.heard)
         history = _history(data, tenant, settings, night)
         incumbent = _incumbent(stores, tenant)
         kept_days = incumbent[1].horizon_days if incumbent else None
@@ -468,7 +468,7 @@ def _idle(stores: Stores, before: Before, settings: TenantSettings, lease: Lease
         return Conclusion(Outcome.OFF, "turned off: nothing was computed", {})
 
     def history() -> History:
-        data = read_data(stores, tenant, lease.night, lease.feedback_until)
+        data = read_data(stores, tenant, lease.night, lease.feedback_until, heard=before.heard)
         return _history(data, tenant, settings, lease.night)
 
     point, realised = look_back(stores, before, settings, lease.night, history)

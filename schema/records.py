@@ -737,6 +737,7 @@ class Before:
         series: what was served against what really happened, newest first.
         editions: every edition's number, model, manifest and time of publishing, newest first.
         model_taken, edition_taken: the highest numbers on record; 0 where there is none.
+        heard: whether there is any feedback.
     """
 
     tenant: Tenant
@@ -746,3 +747,4 @@ class Before:
     editions: tuple[EditionRow, ...]
     model_taken: int
     edition_taken: int
+    heard: bool

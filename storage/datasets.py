@@ -156,7 +156,7 @@ class Datasets:
             raise _missing(table)
         # Paths, never file objects: PyArrow 26 may abort at exit after the latter.
         try:
-            return pa.concat_tables([pq.read_table(file) for file in files])
+            return pa.concat_tables([pq.ParquetFile(file).read() for file in files])
         except (pa.ArrowException, OSError) as error:
             raise _broken(table, error) from error
 

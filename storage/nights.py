@@ -5,6 +5,7 @@ the start, and checked again in the transaction that publishes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     select,
@@ -42,7 +44,10 @@ from schema.records import (
 from storage.audit import note
 from storage.database import patiently, reading
 from storage.ledger import all_locked, every, locked, no_tenant
-from storage.rows import CHOICES, EDITIONS, MODELS, NIGHTS, REALISED, TENANTS
+from storage.rows import CHOICES, EDITIONS, FEEDBACK, MODELS, NIGHTS, REALISED, TENANTS
+
+_POINTERS = 8
+"""Pointers swapped at once: each waits for the disk, and no tenant's waits for another's."""
 
 RUNNING, DONE = "running", "done"
 
@@ -151,7 +156,7 @@ class Nights:
 
     def _before(self, names: Sequence[TenantId]) -> dict[TenantId, Before]:
         with reading(self._engine) as connection:
-            known = every(connection, names)
+            known, heard = every(connection, names), _heard(connection, names)
             found = {
                 table: _by_tenant(connection, query)
                 for table, query in (
@@ -177,6 +182,7 @@ class Nights:
                 ),
                 model_taken=next((row.model for row in found[MODELS].get(tenant, ())), 0),
                 edition_taken=next((row.edition for row in found[EDITIONS].get(tenant, ())), 0),
+                heard=tenant in heard,
             )
             for tenant in names
             if tenant in known
@@ -233,25 +239,31 @@ class Nights:
     def _concluded(self, endings: Sequence[Ending], now: datetime) -> list[NightReport | Exception]:
         names = [ending.lease.tenant for ending in endings]
         asks = [(ending.lease.tenant, ending.lease.night) for ending in endings]
-        wrong: dict[TenantId, Exception] = {}
-        entries = []
         with self._engine.begin() as connection:
             known, fences = all_locked(connection, names), _fences(connection, names)
             rows = _rows_of(connection, asks)
-            for ending in endings:
+
+            def published(ending: Ending) -> _Entry | Exception | None:
+                """None where it was recorded before, and word of it was lost."""
                 name, night = ending.lease.tenant, ending.lease.night
                 row = rows.get((name, night))
                 try:
                     if row is None:
                         raise no_tenant(name)
                     if row.state == DONE and row.fence == ending.lease.fence:
-                        continue  # recorded before: word of it was lost
-                    entries.append(_published(ending, known[name], fences[name], now))
+                        return None
+                    return _published(ending, known[name], fences[name], now)
                 except Exception as error:
-                    wrong[name] = error
-            _record(connection, entries, now)
+                    return error
+
+            with ThreadPoolExecutor(_POINTERS) as pool:
+                made = [*pool.map(published, endings)]
+            _record(connection, [entry for entry in made if isinstance(entry, _Entry)], now)
             rows = _rows_of(connection, asks)
-        return [wrong.get(ask[0]) or _report(rows[ask]) for ask in asks]
+        return [
+            entry if isinstance(entry, Exception) else _report(rows[ask])
+            for ask, entry in zip(asks, made, strict=True)
+        ]
 
     def extend(self, leases: Sequence[Lease], until: datetime) -> None:
         """Keep the leases of nights that wait for their turn; one that was taken over stays lost."""
@@ -521,6 +533,13 @@ def _running(
         "model": None,
         "figures": {"feedback_until": lease.feedback_until.isoformat()},
     }
+
+
+def _heard(connection: Connection, names: Sequence[TenantId]) -> set[str]:
+    """Those who gave any feedback at all; a look at the first line of each."""
+    any_line = exists().where(FEEDBACK.c.tenant == TENANTS.c.tenant)
+    query = select(TENANTS.c.tenant).where(TENANTS.c.tenant.in_(names), any_line)
+    return {row.tenant for row in connection.execute(query)}
 
 
 def _same_begin(row: Row[Any], owner: str, now: datetime) -> bool:
