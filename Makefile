@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench bench-day lock clean
+.PHONY: help setup run test check format bench bench-day bench-night lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: setup ## what is measured, as ratios against a floor taken in the same ru
 
 bench-day: setup ## the lookup against its floors, latency, swaps, 4,000 tenants (needs wrk)
 	$(BIN)/python -m benchmarks.day
+
+bench-night: setup ## the whole fleet of The Complete Journey in one night, against its floor (minutes)
+	$(BIN)/python -m benchmarks.fleet
 
 lock: ## resolve the dependencies anew (maintainers)
 	.boot/bin/uv pip compile -q --upgrade $(COMPILE) requirements-boot.in -o requirements-boot.lock

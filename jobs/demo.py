@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -38,8 +39,21 @@ class DemoTenant:
         return {table: self.folder / f"{table}.parquet" for table in tables}
 
 
+class Part(NamedTuple):
+    """One manufacturer as the package has it."""
+
+    number: int
+    products: pd.DataFrame
+    lines: pd.DataFrame
+
+
 def write_demo(root: Path, most: int) -> list[DemoTenant]:
-    """Write the largest manufacturers' files in the universal form under ``root``.
+    """Write the largest manufacturers' files in the universal form under ``root``."""
+    return [write_part(root, part) for part in parts(most)]
+
+
+def parts(most: int | None = None) -> list[Part]:
+    """The largest manufacturers by lines sold, or all that sold anything.
 
     Lines of quantity 0 are left in: validation quarantines them, as it would a client's. Lines
     without goods, and of the few products without a catalogue entry, are not a manufacturer's.
@@ -54,10 +68,12 @@ def write_demo(root: Path, most: int) -> list[DemoTenant]:
     order = sizes.sort_values(ascending=False, kind="stable").index[:most]
     catalogue = dict(list(products.groupby("manufacturer_id")))
     sold = dict(list(lines[lines["manufacturer_id"].isin(order)].groupby("manufacturer_id")))
-    return [_write(root, number, catalogue[number], sold[number]) for number in order]
+    return [Part(number, catalogue[number], sold[number]) for number in order]
 
 
-def _write(root: Path, number: int, products: pd.DataFrame, lines: pd.DataFrame) -> DemoTenant:
+def write_part(root: Path, part: Part) -> DemoTenant:
+    """Write one manufacturer's files under ``root``."""
+    number, products, lines = part
     name = TenantId(f"m{number}")
     made = DemoTenant(name, f"Manufacturer {number} (The Complete Journey)", root / name)
     price = (lines["sales_value"] / lines["quantity"]).where(lines["quantity"] > 0)

@@ -61,7 +61,8 @@ def tonight(
         tenant: sum(report.figures.get("seconds", {}).values())
         for tenant, report in stores.nights.last_nights().items()
     }
-    tenants = [stores.ledger.tenant(name) for name in names]
+    known = {tenant.tenant: tenant for tenant in stores.ledger.tenants()}
+    tenants = [known.get(name) or stores.ledger.tenant(name) for name in names]
     tenants.sort(key=lambda tenant: (-cost.get(tenant.tenant, 0.0), tenant.tenant))
     return [Task(tenant.tenant, night or _date_of(tenant, now)) for tenant in tenants]
 

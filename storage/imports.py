@@ -1,7 +1,8 @@
 """Reports of what tenants delivered, in the ledger."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, insert, select
 
@@ -9,6 +10,14 @@ from schema.names import TenantId
 from storage.audit import note
 from storage.database import reading
 from storage.rows import BATCHES
+
+
+class Imported(NamedTuple):
+    """One delivery and what became of it."""
+
+    tenant: TenantId
+    batch: str
+    report: dict[str, Any]
 
 
 class Imports:
@@ -20,16 +29,18 @@ class Imports:
     def record(
         self, tenant: TenantId, batch: str, report: dict[str, Any], *, by: str, at: datetime
     ) -> None:
+        self.record_all([Imported(tenant, batch, report)], by=by, at=at)
+
+    def record_all(self, deliveries: Sequence[Imported], *, by: str, at: datetime) -> None:
+        """Record many deliveries in one transaction."""
         with self._engine.begin() as connection:
-            last = connection.execute(
-                select(func.max(BATCHES.c.id)).where(BATCHES.c.tenant == tenant)
-            ).scalar()
-            connection.execute(
-                insert(BATCHES).values(
-                    tenant=tenant, id=(last or 0) + 1, batch=batch, imported_at=at, report=report
-                )
-            )
-            note(connection, tenant, by, "import", {"batch": batch}, at)
+            for tenant, batch, report in deliveries:
+                last = connection.execute(
+                    select(func.max(BATCHES.c.id)).where(BATCHES.c.tenant == tenant)
+                ).scalar()
+                row = {"tenant": tenant, "id": (last or 0) + 1, "batch": batch}
+                connection.execute(insert(BATCHES).values(**row, imported_at=at, report=report))
+                note(connection, tenant, by, "import", {"batch": batch}, at)
 
     def reports(self, tenant: TenantId, limit: int = 20) -> list[dict[str, Any]]:
         """Newest first: batch, imported_at, report."""

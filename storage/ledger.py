@@ -35,25 +35,29 @@ class Ledger:
         Raises:
             Refused: the name is taken (``TENANT_EXISTS``).
         """
-        row = {
-            "tenant": tenant,
-            "uid": uid,
-            "title": title,
-            "timezone": timezone,
-            "mode": Mode.ON.value,
-            "changes": {},
-            "fence": 0,
-            "created_at": at,
-        }
         try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(TENANTS).values(row))
-                note(connection, tenant, by, "register", {"title": title, "timezone": timezone}, at)
+            self.register_all([(tenant, uid, title)], timezone, by=by, at=at)
         except IntegrityError as error:
             raise Refused(
                 f"tenant {tenant} exists already", "choose another name", code="TENANT_EXISTS"
             ) from error
         return self.tenant(tenant)
+
+    def register_all(
+        self,
+        tenants: Sequence[tuple[TenantId, str, str]],
+        timezone: str,
+        *,
+        by: str,
+        at: datetime,
+    ) -> None:
+        """Add many new tenants of one time zone at once: (name, uid, title) of each."""
+        with self._engine.begin() as connection:
+            for tenant, uid, title in tenants:
+                row = {"tenant": tenant, "uid": uid, "title": title, "timezone": timezone}
+                begin = {"mode": Mode.ON.value, "changes": {}, "fence": 0, "created_at": at}
+                connection.execute(insert(TENANTS).values(**row, **begin))
+                note(connection, tenant, by, "register", {"title": title, "timezone": timezone}, at)
 
     def tenant(self, tenant: str) -> Tenant:
         """One tenant by name.

@@ -4,18 +4,20 @@ import secrets
 import threading
 import time
 import urllib.request
+from collections import Counter
 from datetime import date
 
 import click
 
-from jobs.cli.door import actor, console, now
-from jobs.cli.night import print_nights, run_with_progress
+from jobs.cli.door import actor, console, now, table
+from jobs.cli.night import bar, print_nights, run_with_progress
 from jobs.cli.serve import refuse_taken_port, run_server
-from jobs.demo import NIGHTS, DemoTenant, write_demo
+from jobs.demo import NIGHTS, DemoTenant, parts, write_demo
 from jobs.fleet import Result, exit_status, tenant_of, tonight
 from jobs.intake import import_files
+from jobs.many import take_in
 from schema.config import Config, read_config
-from schema.errors import NotThere, Refused
+from schema.errors import FactoryError, NotThere, Refused
 from schema.names import Role, TenantId
 from schema.records import NightReport
 from storage import durable
@@ -29,14 +31,17 @@ _LABEL = "demo"
 
 @click.command()
 @click.option("--tenants", default=12, show_default=True, help="How many, largest first.")
+@click.option("--fleet", is_flag=True, help="All of them, thousands, and one night.")
 @click.option("--no-night", is_flag=True, help="Register and import only.")
 @click.option("--no-serve", is_flag=True, help="Do not serve afterwards.")
-def demo(tenants: int, no_night: bool, no_serve: bool) -> None:
+def demo(tenants: int, fleet: bool, no_night: bool, no_serve: bool) -> None:
     """Real tenants in, two real nights, then serve.
 
     The largest manufacturers of The Complete Journey become tenants: households are the
     customers, their catalogue the products, a year of purchase lines the interactions. What was
     done before is not done again.
+
+    With --fleet it is all of them, most of them tiny, and one night.
 
     Example: recfactory demo --tenants 3 --no-serve
     """
@@ -46,8 +51,9 @@ def demo(tenants: int, no_night: bool, no_serve: bool) -> None:
         refuse_open_demo(config)
         refuse_taken_port(config)
     stores = open_stores(config)
-    names = _tenants_in(stores, config, tenants)
-    failed = 0 if no_night else _nights(stores, config, names)
+    names = _fleet_in(stores, config) if fleet else _tenants_in(stores, config, tenants)
+    nights = _one_night if fleet else _nights
+    failed = 0 if no_night else nights(stores, config, names)
     if failed or no_serve or not names:
         raise SystemExit(failed)
     key = _demo_key(stores, names[0])
@@ -72,6 +78,32 @@ def _tenants_in(stores: Stores, config: Config, most: int) -> list[TenantId]:
     names = [demo_tenant.tenant for demo_tenant in made]
     durable.replace(Disk(), done, "\n".join(names).encode())
     return names
+
+
+def _fleet_in(stores: Stores, config: Config) -> list[TenantId]:
+    """All manufacturers as tenants; what is there already stays as it is."""
+    with console().status("Reading The Complete Journey …"):
+        made = parts()
+    with bar(quiet=False) as progress:
+        task = progress.add_task("imports", total=len(made))
+
+        def done(number: int, refused: FactoryError | None) -> None:
+            progress.advance(task)
+            if refused is not None:
+                progress.console.print(f"manufacturer {number}: {refused}", markup=False)
+
+        return take_in(stores, config, made, config.home / "demo", done, by=actor())
+
+
+def _one_night(stores: Stores, config: Config, names: list[TenantId]) -> int:
+    """The fleet's night; then how many came to what."""
+    tasks = tonight(stores, names, NIGHTS[-1], now())
+    results = run_with_progress(stores, config, tasks, f"night of {NIGHTS[-1]}", quiet=False)
+    words = Counter(
+        str(result.outcome) if isinstance(result, NightReport) else "not run" for result in results
+    )
+    table("One night", ["came to", "tenants>"], words.most_common())
+    return exit_status(results)
 
 
 def _take_in(stores: Stores, config: Config, made: DemoTenant) -> None:

@@ -104,22 +104,26 @@ def run_with_progress(
     stores: Stores, config: Config, tasks: Sequence[Task], title: str, *, quiet: bool
 ) -> list[Result]:
     """Run tasks with a progress bar on standard error."""
+    with bar(quiet=quiet) as progress:
+        task = progress.add_task(title, total=len(tasks))
+
+        def done(result: Result) -> None:
+            progress.advance(task)
+            if not isinstance(result, NightReport):
+                progress.console.print(f"{result.task.tenant}: {result.because}")
+
+        return run_fleet(stores, config, tasks, done)
+
+
+def bar(*, quiet: bool) -> Progress:
+    """A progress bar on standard error."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    progress = Progress(*columns, console=console().__class__(stderr=True), disable=quiet)
-    with progress:
-        bar = progress.add_task(title, total=len(tasks))
-
-        def done(result: Result) -> None:
-            progress.advance(bar)
-            if not isinstance(result, NightReport):
-                progress.console.print(f"{result.task.tenant}: {result.because}")
-
-        return run_fleet(stores, config, tasks, done)
+    return Progress(*columns, console=console().__class__(stderr=True), disable=quiet)
 
 
 def as_line(result: Result) -> dict[str, Any]:

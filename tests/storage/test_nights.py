@@ -1,11 +1,15 @@
 """Who may run a night, and what comes of it: lease, fence, modes, hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event, insert
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Mode, Outcome, TenantId
@@ -18,7 +22,10 @@ from schema.records import (
     NightReport,
     Realised,
 )
-from storage.nights import Nights
+from storage import database
+from storage.database import LedgerAway
+from storage.nights import Ending, Nights
+from storage.rows import FEEDBACK
 from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World
 
 LEASE = timedelta(minutes=30)
@@ -97,6 +104,24 @@ def conclude(
         allowed=lambda mode: mode is Mode.ON,
         now=now,
     )
+
+
+def begin_all(
+    world: World, asks: list[tuple[TenantId, date]], *, owner: str = "me"
+) -> list[Lease | NightReport | Problem]:
+    return world.stores.nights.begin_all(
+        asks, owner=owner, alive=lambda _: True, now=NOW, lease=LEASE
+    )
+
+
+def ending(lease: Lease, point: Callable[[NewEdition], None] | None = None) -> Ending:
+    return Ending(lease, came_to(), point or Pointer(), lambda mode: mode is Mode.ON)
+
+
+def conclude_all(world: World, leases: list[Lease], point: Pointer) -> list[NightReport]:
+    endings = [ending(lease, point) for lease in leases]
+    reports = world.stores.nights.conclude_all(endings, now=NOW)
+    return [report for report in reports if isinstance(report, NightReport)]
 
 
 def activate(world: World, number: int, point: Pointer, now: datetime = NOW) -> None:
@@ -234,6 +259,173 @@ class TestConclude:
         assert two.stores.nights.nights(BETA) == []
         assert two.stores.nights.editions(BETA) == two.stores.nights.models(BETA) == []
         assert list(two.stores.nights.last_nights()) == [ACME]
+
+
+class TestManyAtOnce:
+    def test_are_begun_in_their_order_and_each_told_on_its_own(self, two: World) -> None:
+        done = conclude(two, lease_of(two, tenant=BETA))
+        nobody = TenantId("nobody")
+        asks = [(nobody, NIGHT), (BETA, NIGHT), (ACME, NIGHT)]
+        unknown, report, lease = begin_all(two, asks)
+        assert isinstance(unknown, NotThere)
+        assert report == done
+        assert isinstance(lease, Lease)
+        assert lease.tenant == ACME
+
+    def test_a_refused_one_does_not_overtake_the_night_that_runs(self, two: World) -> None:
+        running = lease_of(two, owner="host:1:1")
+        refused, lease = begin_all(two, [(ACME, NIGHT), (BETA, NIGHT)], owner="host:2:2")
+        assert isinstance(refused, Problem)
+        assert refused.code == "NIGHT_RUNNING"
+        assert isinstance(lease, Lease)
+        assert conclude(two, running).published
+
+    def test_two_schedulers_at_once_share_them_out(self, two: World) -> None:
+        asks = [(ACME, NIGHT), (BETA, NIGHT)]
+        with ThreadPoolExecutor() as pool:
+            ours, theirs = pool.map(
+                lambda turn: begin_all(two, asks[::turn], owner=f"host:{turn}:1"), (1, -1)
+            )
+        given = [each for each in (*ours, *theirs) if isinstance(each, Lease)]
+        assert sorted(lease.tenant for lease in given) == [ACME, BETA]
+
+    def test_are_published_and_recorded_in_their_order(self, two: World) -> None:
+        leases = [lease_of(two, tenant=BETA), lease_of(two, tenant=ACME)]
+        reports = conclude_all(two, leases, Pointer())
+        assert [(report.tenant, report.published) for report in reports] == [
+            (BETA, True),
+            (ACME, True),
+        ]
+        assert reports[1] == two.stores.nights.night(ACME, NIGHT)
+
+    def test_a_pointer_that_fails_undoes_its_own_night_alone(self, two: World) -> None:
+        def full(edition: NewEdition) -> None:
+            raise OSError("no space left on device")
+
+        bad, good = lease_of(two, tenant=ACME), lease_of(two, tenant=BETA)
+        told = two.stores.nights.conclude_all([ending(bad, full), ending(good)], now=NOW)
+        assert isinstance(told[0], OSError)
+        assert isinstance(told[1], NightReport)
+        assert taken(two.stores.nights, ACME) == (0, 0)
+        assert two.tenant(ACME).model is None
+        assert taken(two.stores.nights, BETA) == (1, 1)
+
+    def test_a_row_that_cannot_be_written_undoes_its_own_night_alone(self, two: World) -> None:
+        conclude(two, lease_of(two))
+        bad, good = lease_of(two, NEXT_NIGHT), lease_of(two, tenant=BETA)
+        told = two.stores.nights.conclude_all([ending(bad), ending(good)], now=NOW)
+        assert isinstance(told[0], IntegrityError)  # edition 1 is on record already
+        assert isinstance(told[1], NightReport)
+        assert two.stores.nights.nights(ACME)[0].state == "running"
+        assert two.tenant(BETA).model == 1
+
+    def test_one_that_was_overtaken_is_not_published_beside_the_others(self, two: World) -> None:
+        late, good = lease_of(two, owner="host:1:1"), lease_of(two, tenant=BETA)
+        lease_of(two, alive=False)
+        point = Pointer()
+        told = two.stores.nights.conclude_all([ending(late, point), ending(good)], now=NOW)
+        assert isinstance(told[0], Problem)
+        assert told[0].code == "FENCED"
+        assert isinstance(told[1], NightReport)
+        assert point.served == []
+
+    def test_what_a_night_has_to_know_is_read_for_each_tenant_alone(self, two: World) -> None:
+        conclude(two, lease_of(two), came_to(edition=7, model=3))
+        before = two.stores.nights.before([ACME, BETA, TenantId("nobody")])
+        assert sorted(before) == [ACME, BETA]
+        assert [row.edition for row in before[ACME].editions] == [7]
+        assert [report.edition for report in before[ACME].published] == [7]
+        assert before[BETA].editions == before[BETA].published == ()
+        assert (before[BETA].model_taken, before[BETA].edition_taken) == (0, 0)
+
+    def test_whose_tenant_gave_feedback_is_known(self, two: World) -> None:
+        line: dict[str, Any] = {
+            "event_id": "e",
+            "digest": "d",
+            "kind": "purchased",
+            "customer_id": "C-0001",
+        }
+        line |= {"product_id": "P", "occurred_at": NOW, "received_at": NOW}
+        with two.stores.engine.begin() as connection:
+            connection.execute(insert(FEEDBACK).values(tenant=BETA, **line))
+        before = two.stores.nights.before([ACME, BETA])
+        assert (before[ACME].heard, before[BETA].heard) == (False, True)
+
+
+class TestALease:
+    def test_that_waits_for_its_turn_is_extended(self, two: World) -> None:
+        lease = lease_of(two, owner="host:1:1")
+        two.stores.nights.extend([lease], NOW + 3 * LEASE)
+        with pytest.raises(Problem, match="running"):
+            begin(two, now=NOW + 2 * LEASE)
+
+    def test_that_was_taken_over_is_not(self, two: World) -> None:
+        lost = lease_of(two, owner="host:1:1")
+        ours = lease_of(two, now=NOW + 2 * LEASE)
+        two.stores.nights.extend([lost], NOW + 9 * LEASE)
+        assert isinstance(begin(two, now=NOW + 4 * LEASE), Lease)
+        assert ours.fence > lost.fence
+
+
+class TestALedgerThatIsAway:
+    """B07: before, during, and at the commit."""
+
+    def test_is_waited_for(self, two: World) -> None:
+        leases = [lease_of(two), lease_of(two, tenant=BETA)]
+        with gone(two, times=2) as away:
+            reports = conclude_all(two, leases, Pointer())
+        assert away.calls == 3
+        assert [report.published for report in reports] == [True, True]
+
+    def test_and_took_the_commit_without_a_word_has_recorded_once(self, two: World) -> None:
+        leases = [lease_of(two), lease_of(two, tenant=BETA)]
+        point = Pointer()
+        with gone(two, times=1, after=True):
+            reports = conclude_all(two, leases, point)
+        assert [report.published for report in reports] == [True, True]
+        assert sorted(point.served) == [1, 1]
+        assert [row["edition"] for row in two.stores.nights.editions(ACME)] == [1]
+
+    def test_and_took_a_begin_without_a_word_has_given_the_lease_to_who_asked(
+        self, two: World
+    ) -> None:
+        with gone(two, times=1, after=True):
+            lease = lease_of(two)
+        assert conclude(two, lease).published
+
+    def test_is_given_up_after_a_while_and_the_night_can_be_repeated(
+        self, two: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "PATIENCE", 0.2)
+        lease = lease_of(two)
+        with gone(two, times=99), pytest.raises(LedgerAway):
+            conclude(two, lease)
+        assert conclude(two, lease).published
+
+
+class Gone:
+    """Commits that fail, counted."""
+
+    def __init__(self, times: int, *, after: bool) -> None:
+        self.calls, self._times, self._after = 0, times, after
+
+    def __call__(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("reading"):
+            return
+        self.calls += 1
+        if self.calls <= self._times:
+            if self._after:
+                connection.exec_driver_sql("COMMIT")
+            raise OperationalError("COMMIT", {}, Exception("the server has gone away"))
+
+
+@contextmanager
+def gone(world: World, times: int, *, after: bool = False) -> Iterator[Gone]:
+    """The next so many commits fail; after: the ledger did them, and the word of it was lost."""
+    away = Gone(times, after=after)
+    event.listen(world.stores.engine, "commit", away)
+    yield away
+    event.remove(world.stores.engine, "commit", away)
 
 
 class TestHold:
