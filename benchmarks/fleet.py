@@ -110,7 +110,7 @@ def measure(home: Path, most: int | None, *, quiet: bool = True) -> Measured:
         floor_tenants=len(floors),
         stages=by_stage(night),
         peak_mib=peak,
-        outcomes=Counter(_word(result) for result in night),
+        outcomes=dict(Counter(_word(result) for result in night)),
     )
 
 

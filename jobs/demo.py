@@ -64,6 +64,8 @@ def parts(most: int | None = None) -> list[Part]:
     lines = data["transactions"].merge(
         products[["product_id", "manufacturer_id"]], on="product_id", how="inner"
     )
+    sold_any = lines[lines["quantity"] > 0]["manufacturer_id"].unique()
+    lines = lines[lines["manufacturer_id"].isin(sold_any)]
     sizes = lines.groupby("manufacturer_id").size()
     order = sizes.sort_values(ascending=False, kind="stable").index[:most]
     catalogue = dict(list(products.groupby("manufacturer_id")))

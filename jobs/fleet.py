@@ -52,7 +52,9 @@ def executor(stores: Stores, config: Config, tasks: Sequence[Task]) -> Executor:
 def tonight(
     stores: Stores, names: Sequence[TenantId], night: date | None, now: datetime
 ) -> list[Task]:
-    """One task a tenant, largest first by last night's cost, so that the last to end is small.
+    """One task a tenant, largest first, so that the last to end is small.
+
+    By last night's cost; before a first night, by how much data there is.
 
     Args:
         night: the business date; None takes each tenant's own, in its time zone.
@@ -63,7 +65,18 @@ def tonight(
     }
     known = {tenant.tenant: tenant for tenant in stores.ledger.tenants()}
     tenants = [known.get(name) or stores.ledger.tenant(name) for name in names]
-    tenants.sort(key=lambda tenant: (-cost.get(tenant.tenant, 0.0), tenant.tenant))
+    weight = {
+        tenant.tenant: stores.datasets.weight(tenant.uid)
+        for tenant in tenants
+        if not cost.get(tenant.tenant)
+    }
+    tenants.sort(
+        key=lambda tenant: (
+            -cost.get(tenant.tenant, 0.0),
+            -weight.get(tenant.tenant, 0),
+            tenant.tenant,
+        )
+    )
     return [Task(tenant.tenant, night or _date_of(tenant, now)) for tenant in tenants]
 
 

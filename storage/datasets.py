@@ -119,6 +119,13 @@ class Datasets:
             raise _missing("interactions")
         return dataset
 
+    def weight(self, uid: str) -> int:
+        """Bytes of the accepted interactions on disk, those that no longer count with them: a guess
+        at what a first night will cost.
+        """
+        files = (self._folder(uid) / "interactions").glob("*.parquet")
+        return sum(file.stat().st_size for file in files)
+
     def stamp(self, uid: str) -> tuple[int, int, int] | None:
         """Changes whenever the accepted data do; costs one system call."""
         return durable.stamp(self._folder(uid) / _DATASET)

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import cases, live, night, peers, readme, replay, template
+from benchmarks import cases, fleet, live, night, peers, readme, replay, template
 from benchmarks.day import __main__ as day
 from benchmarks.day import openloop
 from factory.blend import FRESH, REPEAT
-from jobs.demo import LAST_DAY, DemoTenant
+from jobs.demo import LAST_DAY, DemoTenant, Part
 from jobs.evaluate import read_folder
 from schema.config import read_config
 from schema.dates import midnight
@@ -141,6 +142,26 @@ class TestPeers:
         assert all(late.new[customer] <= late.bought[customer] for customer in late.new)
 
 
+def sold(number: int) -> Part:
+    """A manufacturer as The Complete Journey tells of one: six households, four products."""
+    ids = [1000 * number + place for place in range(4)]
+    products = pd.DataFrame(
+        {
+            "product_id": ids,
+            "product_type": ["BREAD", "MILK", "TEA", "SALT"],
+            "package_size": ["1 LB"] * 4,
+            "product_category": ["FOOD"] * 4,
+        }
+    )
+    rows = [(home, ids[(home + week) % 4], week) for home in range(6) for week in range(8)]
+    lines = pd.DataFrame(rows, columns=["household_id", "product_id", "week"])
+    lines["quantity"], lines["sales_value"] = 1, 2.5
+    lines["transaction_timestamp"] = pd.Timestamp(LAST_DAY) - pd.to_timedelta(
+        1 + 7 * lines["week"], unit="D"
+    )
+    return Part(number, products, lines)
+
+
 class TestReplay:
     def test_prints_a_line_a_tenant_the_mean_and_the_comparison(
         self, tenants: Path, capsys: pytest.CaptureFixture[str]
@@ -206,6 +227,25 @@ class TestTheOthers:
         monkeypatch.setattr(sys, "argv", ["night", "--tenant", "small", "--runs", "1"])
         night.main()
         assert "whole night" in capsys.readouterr().out
+
+    def test_fleet_measures_a_night_of_many_against_the_bare_library(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(fleet, "parts", lambda: [sold(number) for number in (1, 2, 3)])
+        monkeypatch.setattr(sys, "argv", ["fleet", "--tenants", "2", "--json"])
+        fleet.main()
+        told = json.loads(capsys.readouterr().out)
+        assert (told["tenants"], told["floor_tenants"]) == (2, 2)
+        assert sum(told["outcomes"].values()) == 2
+        assert "failed" not in told["outcomes"]
+        assert told["ratio"] > 0
+        assert told["peak_mib"] > 0
+        assert {"validate", "rank", "publish"} <= told["stages"].keys()
+
+    def test_fleet_takes_tenants_of_every_size(self) -> None:
+        made = [sold(number) for number in range(10)]
+        assert [part.number for part in fleet.spread(made, 3)] == [0, 3, 6]
+        assert fleet.spread(made, None) == fleet.spread(made, 99) == made
 
     def test_live_sets_a_call_beside_a_lookup(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
