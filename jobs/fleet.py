@@ -2,19 +2,20 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from jobs.executors import Executor, InProcess, Processes
-from jobs.night import Begun, begin, conclude
+from jobs.night import Begun, begin, conclude, search_due
 from schema.config import Config
 from schema.errors import FactoryError, Problem
 from schema.names import Mode, Outcome, Stage, TenantId
 from schema.records import Conclusion, Lease, NightReport, Tenant
+from schema.settings import TenantSettings
 from storage.database import LedgerAway
 from storage.stores import Stores
 from tenants.lifecycle import business_date
-from tenants.order import zone
+from tenants.order import settings_of, zone
 
 log = logging.getLogger("recfactory.fleet")
 
@@ -131,6 +132,7 @@ class _Run:
     ) -> None:
         self._stores, self._config, self._keep = stores, config, keep
         self._lease = timedelta(minutes=config.nightly.tenant_minutes)
+        self._searches = config.nightly.searches
         self._held: dict[TenantId, Lease] = {}
         self._extended = _clock()
 
@@ -146,12 +148,20 @@ class _Run:
                 for task in [*some, *(task for batch in left for task in batch)]:
                     self._keep(task, away)
                 return
-            started = [night for night in found if isinstance(night, Begun)]
+            started = [self._rationed(night) for night in found if isinstance(night, Begun)]
             self._held |= {night.tenant.tenant: night.lease for night in started}
             for task, night in zip(some, found, strict=True):
                 if not isinstance(night, Begun):
                     self._keep(task, night)
             yield from started
+
+    def _rationed(self, night: Begun) -> Begun:
+        """Let it look for hyper-parameters only while the fleet's ration lasts: in a fleet whose
+        first nights all fall on one date, every search would be due on every such date.
+        """
+        searches = self._searches > 0 and may_search(self._config.template, night)
+        self._searches -= searches
+        return replace(night, searches=searches)
 
     def publish(self, worked: Sequence[tuple[Begun, Conclusion]]) -> None:
         """Publish nights that were worked on, and keep the leases of those that wait."""
@@ -174,6 +184,25 @@ class _Run:
         except LedgerAway as away:  # who takes them over now works twice, and publishes once
             log.warning("%s", away)
         self._extended = now
+
+
+def may_search(template: TenantSettings, night: Begun) -> bool:
+    """Whether a search is due that may come to something: too small a tenant, or one where nothing
+    was found to try of late, takes no other's place.
+    """
+    before, date_ = night.before, night.lease.night
+    try:
+        settings = settings_of(template, before.tenant.changes)
+    except Problem:  # its night tells why
+        return False
+    last = next(iter(before.published), None)
+    if last is not None and last.outcome is Outcome.TOO_SMALL:
+        return False
+    since = date_ - timedelta(days=settings.tuning.every_days)
+    vain = before.choice is None and any(
+        report.figures.get("searched") for report in before.published if report.night > since
+    )
+    return not vain and search_due(before, settings, date_)
 
 
 def _batched(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:

@@ -84,10 +84,15 @@ def run_night(
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A night that may be worked on: all that a worker has to know of it."""
+    """A night that may be worked on: all that a worker has to know of it.
+
+    Attributes:
+        searches: whether hyper-parameters may be looked for, if that is due.
+    """
 
     lease: Lease
     before: Before
+    searches: bool = True
 
     @property
     def tenant(self) -> Tenant:
@@ -240,11 +245,12 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
             history, day_number(night), settings.windows, settings.blend, kept=kept_days
         )
         bought = bought_before(history, windows, settings.lists.bought_before)
-    choice = None
-    if windows is not None and trains(tenant.mode):
+    choice, searched = None, False
+    if windows is not None and trains(tenant.mode) and begun.searches:
         with watch.during(Stage.TUNE):
             plain = settings_of(template, tenant.changes)
-            choice = _tuned(before, plain, history, windows, night, bought.decided)
+            if searched := search_due(before, plain, night):
+                choice = _tuned(before, plain, history, windows, night, bought.decided)
             if choice is not None:
                 settings = settings_of(template, tenant.changes, choice.changes)
     with watch.during(Stage.REALISED):
@@ -283,6 +289,7 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
             "windows": _spelled(windows),
             "bought_before": bought.figures(),
             "rules": acted,
+            "searched": searched,
             "tuning": choice and {"changes": choice.changes, "because": choice.because},
             "horizon_days": kept.model.horizon_days,
             "realised": realised,
@@ -298,6 +305,15 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
     )
 
 
+def search_due(before: Before, settings: TenantSettings, night: date) -> bool:
+    """Whether hyper-parameters should be looked for, by all that is known before the data are."""
+    last = before.published[0] if before.published else None
+    figures = last.figures if last else {}
+    won = last is not None and last.outcome is Outcome.PROMOTED
+    judged = figures.get("challenger" if won else "incumbent") or {}
+    return due(before.choice, night, judged.get("ndcg_at_10"), settings.tuning)
+
+
 def _tuned(
     before: Before,
     settings: TenantSettings,
@@ -306,13 +322,7 @@ def _tuned(
     night: date,
     bought: Bought,
 ) -> Choice | None:
-    """A new choice of hyper-parameters, where one is due."""
-    last = before.published[0] if before.published else None
-    figures = last.figures if last else {}
-    won = last is not None and last.outcome is Outcome.PROMOTED
-    judged = figures.get("challenger" if won else "incumbent") or {}
-    if not due(before.choice, night, judged.get("ndcg_at_10"), settings.tuning):
-        return None
+    """A new choice of hyper-parameters; None where nothing is left to try."""
     return tune(
         history,
         windows,

@@ -38,6 +38,7 @@ class Nightly(_Part):
     processes: int = Field(0, ge=0)
     tenant_minutes: float = Field(30, gt=0)
     attempts: int = Field(2, ge=1)
+    searches: int = Field(20, ge=0)
     wave_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = 15
 
 
