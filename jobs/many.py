@@ -15,15 +15,13 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Engine
-
 from jobs.demo import Part, write_part
 from jobs.intake import import_files
 from schema.config import Config
 from schema.errors import FactoryError
 from schema.names import TenantId
 from schema.records import Tenant
-from storage.imports import Imported, Imports
+from storage.imports import Imported
 from storage.stores import Stores, open_stores
 
 _AT_ONCE = 250
@@ -58,12 +56,9 @@ def take_in(
     for some in _batched(iter(uids)):
         stores.ledger.register_all(some, "UTC", by=by, at=now)
     tenants = stores.ledger.named(list(named))
-    left = [
-        (tenants[name], part)
-        for name, part in named.items()
-        if stores.datasets.of(tenants[name].uid) is None
-    ]
-    for name in named.keys() - {tenant.tenant for tenant, _ in left}:
+    delivered = stores.imports.tenants()
+    left = [(tenants[name], part) for name, part in named.items() if name not in delivered]
+    for name in named.keys() & delivered:
         done(named[name].number, None)
     found: list[Imported] = []
     for part, result in _imported(config, left, folder, by):
@@ -111,17 +106,6 @@ def _imported(
                 yield working.pop(future), future.result()
 
 
-class _Kept(Imports):
-    """Keeps what it is told, for the process that writes it all down."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self.told: list[Imported] = []
-
-    def record_all(self, deliveries: Sequence[Imported], *, by: str, at: datetime) -> None:
-        self.told += deliveries
-
-
 _WORKER: list[tuple[Stores, Config, Path, str]] = []
 
 
@@ -131,7 +115,7 @@ def _prepare(config: Config, folder: Path, by: str) -> None:
 
 def _take_in(tenant: Tenant, part: Part) -> Result:
     stores, config, folder, by = _WORKER[0]
-    kept = _Kept(stores.engine)
+    kept = stores.imports.kept()
     made = write_part(folder, part)
     try:
         import_files(

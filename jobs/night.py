@@ -527,8 +527,8 @@ def prune(
     for number in set(numbers) - stays:
         stores.editions.discard(uid, number)
     used = {row.model for row in before.editions if row.edition in stays}
-    used |= {report.model, in_force, *awaited((report, *before.published), report.night)}
-    for number in set(models[: -keep.keep_models]) - used:
+    used |= awaited((report, *before.published), report.night)
+    for number in set(models[: -keep.keep_models]) - used - {report.model, in_force}:
         stores.models.discard(uid, number)
 
 

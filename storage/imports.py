@@ -42,6 +42,15 @@ class Imports:
                 connection.execute(insert(BATCHES).values(**row, imported_at=at, report=report))
                 note(connection, tenant, by, "import", {"batch": batch}, at)
 
+    def tenants(self) -> set[str]:
+        """Who ever delivered anything."""
+        with reading(self._engine) as connection:
+            return {row.tenant for row in connection.execute(select(BATCHES.c.tenant).distinct())}
+
+    def kept(self) -> "Kept":
+        """One that only keeps what it is told, for another process to record."""
+        return Kept(self._engine)
+
     def reports(self, tenant: TenantId, limit: int = 20) -> list[dict[str, Any]]:
         """Newest first: batch, imported_at, report."""
         query = (
@@ -55,3 +64,14 @@ class Imports:
                 {"batch": row.batch, "imported_at": row.imported_at, "report": row.report}
                 for row in connection.execute(query).all()
             ]
+
+
+class Kept(Imports):
+    """Keeps what it is told."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.told: list[Imported] = []
+
+    def record_all(self, deliveries: Sequence[Imported], *, by: str, at: datetime) -> None:
+        self.told += deliveries

@@ -138,7 +138,9 @@ class Nights:
             }
             granted = [ask for ask in asks if refusals[ask[0]] is None]
             fences = _raise_fences(connection, [tenant for tenant, _ in granted])
-            leases, fresh, again = {}, [], []
+            leases = {}
+            fresh: list[dict[str, Any]] = []
+            again: list[dict[str, Any]] = []
             for tenant, night in granted:
                 row = rows.get((tenant, night))
                 mark = _feedback_until(row) or now

@@ -46,7 +46,7 @@ def published(world: World, made: Worked) -> list[NightReport]:
     return [report for report in told if isinstance(report, NightReport)]
 
 
-def serves(world: World) -> dict[str, tuple[int, str]]:
+def serves(world: World) -> dict[TenantId, tuple[int, str]]:
     """What a reader finds of each tenant, after reading every byte of it."""
     found = {}
     for name in FLEET:

@@ -1,6 +1,7 @@
 """Workers that are lost, nights that hang, and the order in which nights are begun."""
 
 import os
+import random
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from schema.config import Config, Nightly
 from schema.errors import Problem
 from schema.names import Outcome, TenantId
 from schema.records import Conclusion, NightReport
+from storage.database import LedgerAway
 from tests.world import ACME, BETA, NIGHT, World
 
 Worked = Sequence[tuple[Begun, Conclusion]]
@@ -95,7 +97,7 @@ class TestALostWorker:
             drawn.append((low, high))
             return low
 
-        monkeypatch.setattr(executors.random, "uniform", uniform)
+        monkeypatch.setattr(random, "uniform", uniform)
         pool = Pool(lambda name, _: _lost() if name == ACME else None)
         turn(pool, with_nightly(world, attempts=3), iter(begun(world)))
         at = [moment for name, moment in pool.tries if name == ACME]
@@ -158,7 +160,7 @@ class TestNightsAhead:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def away(*_: object) -> None:
-            raise fleet.LedgerAway("the ledger cannot be used", "look", "LEDGER_AWAY")
+            raise LedgerAway("the ledger cannot be used", "look", "LEDGER_AWAY")
 
         monkeypatch.setattr(fleet, "begin", away)
         tasks = [Task(ACME, NIGHT), Task(BETA, NIGHT)]
@@ -176,7 +178,7 @@ class TestRealWorkers:
     ) -> None:
         fifo = hang(world, ACME)
         config = with_nightly(world, executor="processes", processes=1, attempts=2)
-        killer = threading.Thread(target=lambda: [kill_reader_of(fifo) for _ in range(2)])
+        killer = threading.Thread(target=kill_readers_of, args=(fifo, 2))
         killer.start()
         tasks = [Task(ACME, NIGHT), Task(BETA, NIGHT)]
         bad, good = run_fleet(world.stores, config, tasks, lambda _: None)
@@ -201,7 +203,7 @@ class TestRealWorkers:
 
 
 def _lost() -> Exception:
-    return ProcessExpired("Abnormal termination", code=-9)
+    return ProcessExpired("Abnormal termination", code=-9)  # type: ignore[no-untyped-call]
 
 
 def _taken_by_another(world: World, now: datetime) -> object:
@@ -228,17 +230,17 @@ def hang(world: World, name: TenantId) -> str:
     return str(path)
 
 
-def kill_reader_of(fifo: str) -> None:
-    """Kill the one worker as soon as it waits for the pipe.
+def kill_readers_of(fifo: str, times: int) -> None:
+    """Kill the one worker as soon as it waits for the pipe, and so many after it.
 
     It is stopped before each look: the look itself would let it go on.
     """
-    while True:
+    while times:
         for worker in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):  # one that is dead already
                 if "spawn_main" in " ".join(worker.cmdline()) and _waits(worker, fifo):
                     worker.kill()
-                    return
+                    times -= 1
         time.sleep(0.05)
 
 

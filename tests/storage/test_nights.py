@@ -335,7 +335,7 @@ class TestManyAtOnce:
         assert sorted(before) == [ACME, BETA]
         assert [row.edition for row in before[ACME].editions] == [7]
         assert [report.edition for report in before[ACME].published] == [7]
-        assert before[BETA].editions == before[BETA].published == ()
+        assert (before[BETA].editions, before[BETA].published) == ((), ())
         assert (before[BETA].model_taken, before[BETA].edition_taken) == (0, 0)
 
     def test_whose_tenant_gave_feedback_is_known(self, two: World) -> None:
