@@ -259,7 +259,8 @@ class Nights:
                     return error
 
             with ThreadPoolExecutor(_POINTERS) as pool:
-                made = [*pool.map(published, endings)]
+                side_by_side = pool.map if len(endings) > 1 else map
+                made = [*side_by_side(published, endings)]
             _record(connection, [entry for entry in made if isinstance(entry, _Entry)], now)
             rows = _rows_of(connection, asks)
         return [

@@ -53,5 +53,6 @@ def test_setup_falls_back_to_pip_where_uv_cannot_reach_the_index(checkout: Path)
 
 def test_help_lists_the_commands() -> None:
     told = make(ROOT, "help")
-    for target in ("setup", "run", "test", "check", "format", "bench", "lock", "clean"):
+    targets = ("setup", "run", "test", "check", "format", "bench", "bench-night", "lock", "clean")
+    for target in targets:
         assert f"make {target}" in told
