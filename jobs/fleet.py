@@ -1,6 +1,7 @@
 """The whole night: who is due, in which order, on which executor."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -132,7 +133,11 @@ class _Run:
     ) -> None:
         self._stores, self._config, self._keep = stores, config, keep
         self._lease = timedelta(minutes=config.nightly.tenant_minutes)
-        self._searches = config.nightly.searches
+        self._searched = Counter(
+            report.night
+            for report in stores.nights.last_nights().values()
+            if report.figures.get("searched")
+        )
         self._held: dict[TenantId, Lease] = {}
         self._extended = _clock()
 
@@ -156,11 +161,13 @@ class _Run:
             yield from started
 
     def _rationed(self, night: Begun) -> Begun:
-        """Let it look for hyper-parameters only while the fleet's ration lasts: in a fleet whose
-        first nights all fall on one date, every search would be due on every such date.
+        """Let it look for hyper-parameters only while the date's ration lasts: in a fleet whose
+        first nights all fall on one date, every search would be due on every such date. What was
+        searched before a kill counts, so that the same tenants are in the end.
         """
-        searches = self._searches > 0 and may_search(self._config.template, night)
-        self._searches -= searches
+        left = self._config.nightly.searches - self._searched[night.lease.night]
+        searches = left > 0 and may_search(self._config.template, night)
+        self._searched[night.lease.night] += searches
         return replace(night, searches=searches)
 
     def publish(self, worked: Sequence[tuple[Begun, Conclusion]]) -> None:

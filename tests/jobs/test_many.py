@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from jobs.fleet import Task, _Run
 from jobs.many import Outcome, take_in
@@ -69,7 +69,9 @@ class TestTheRationOfSearches:
         config = world.config.model_copy(update={"nightly": nightly, "template": template})
         fleet = _Run(world.stores, config, lambda *_: None)
         tasks = [Task(ACME, night), Task(BETA, night)]
-        return {begun.tenant.tenant: begun.searches for begun in fleet.begun(tasks)}
+        found = {begun.tenant.tenant: begun.searches for begun in fleet.begun(tasks)}
+        release(world, night)
+        return found
 
     @pytest.mark.parametrize(
         ("searches", "expected"), [(0, (False, False)), (1, (True, False)), (9, (True, True))]
@@ -78,6 +80,11 @@ class TestTheRationOfSearches:
         self, world: World, searches: int, expected: tuple[bool, bool]
     ) -> None:
         assert tuple(self.run(world, searches).values()) == expected
+
+    def test_counts_what_was_searched_before_a_kill(self, world: World) -> None:
+        self.last_night_of_acme(world, Verdict.REJECTED, {"searched": True})
+        assert self.run(world, 1) == {BETA: False}
+        assert self.run(world, 2) == {BETA: True}
 
     @pytest.mark.parametrize("figures", [{"searched": True}, {"searched": False}])
     def test_is_not_spent_again_where_a_search_was_in_vain_of_late(
@@ -99,3 +106,11 @@ class TestTheRationOfSearches:
                 .where(NIGHTS.c.tenant == ACME)
                 .values(outcome=verdict.value, figures=figures)
             )
+
+
+def release(world: World, night: date) -> None:
+    """As after a kill: nights that were begun may be begun again."""
+    with world.stores.engine.begin() as connection:
+        connection.execute(
+            delete(NIGHTS).where(NIGHTS.c.night == night, NIGHTS.c.state == "running")
+        )
