@@ -63,7 +63,7 @@ class TestABulk:
 class TestTheRationOfSearches:
     """Every tenant of a new fleet is due for a search on the same date."""
 
-    def run(self, world: World, searches: int, night: date = NIGHT) -> dict[str, bool]:
+    def run(self, world: World, searches: int, night: date = NIGHT) -> dict[TenantId, bool]:
         nightly = world.config.nightly.model_copy(update={"searches": searches})
         template = world.config.template.model_copy(update={"tuning": TuningSettings()})
         config = world.config.model_copy(update={"nightly": nightly, "template": template})
