@@ -6,13 +6,17 @@ night, because a night is named by its tenant and business date and the ledger l
 """
 
 import logging
+from contextlib import closing
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from jobs.fleet import due, run_fleet
+from jobs.pull import Came, pull_all
 from schema.config import Config
-from schema.records import NightReport
+from schema.errors import Refused
+from schema.records import NightReport, Tenant
+from storage.source import Source
 from storage.stores import Stores
 
 log = logging.getLogger("recfactory.schedule")
@@ -21,12 +25,25 @@ log = logging.getLogger("recfactory.schedule")
 def wave(stores: Stores, config: Config, now: datetime) -> int:
     """Run what is due at this moment; returns how many tenants that were."""
     tasks = due(stores, now)
+    if tasks and config.source.given:
+        _pull(stores, config, [stores.ledger.tenant(task.tenant) for task in tasks], now)
     for result in run_fleet(stores, config, tasks, lambda _: None):
         if isinstance(result, NightReport):
             log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
         else:
             log.error("%s, %s: %s", result.task.tenant, result.task.night, result.because)
     return len(tasks)
+
+
+def _pull(stores: Stores, config: Config, tenants: list[Tenant], now: datetime) -> None:
+    """What is new at the source comes first; a night goes on with what is there if nothing comes."""
+    try:
+        with closing(Source(config.source)) as source:
+            for pulled in pull_all(stores, config, tenants, source, by="schedule", now=now):
+                level = logging.ERROR if pulled.came in (Came.FAILED, Came.HELD) else logging.INFO
+                log.log(level, "%s, pull: %s, %s", pulled.tenant, pulled.came, pulled.because)
+    except Refused as problem:
+        log.error("pull: %s", problem)
 
 
 def scheduler(stores: Stores, config: Config) -> BlockingScheduler:

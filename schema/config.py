@@ -15,6 +15,7 @@ from yaml import YAMLError
 from schema.errors import Refused
 from schema.names import Role
 from schema.settings import TenantSettings
+from schema.source import SourceDatabase
 
 SHIPPED = Path(__file__).parent.parent / "config.yaml"
 
@@ -112,7 +113,15 @@ class Config(BaseSettings):
     publishing: Publishing = Publishing()
     serving: Serving = Serving()
     oidc: Oidc = Oidc()
+    source: SourceDatabase = SourceDatabase()
     template: TenantSettings = TenantSettings()
+
+    @model_validator(mode="after")
+    def _names_no_client(self) -> "Config":
+        """It would be every tenant's: all of them would get one client's data."""
+        if self.template.source.client:
+            raise ValueError("template.source.client must stay empty: it is each tenant's own")
+        return self
 
     @classmethod
     def settings_customise_sources(

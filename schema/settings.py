@@ -6,7 +6,7 @@ the ledger and laid over them.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from schema.errors import Refused
 from schema.names import Event
@@ -141,10 +141,24 @@ class IntakeSettings(_Settings):
     max_file_bytes: int = Field(4 * 2**30, ge=1)
 
 
+class SourceSettings(_Settings):
+    """Who the tenant is in SalesCore's own database (jobs/pull.py)."""
+
+    client: str = ""
+    """Its id there, each tenant's own; empty: nothing is read from there."""
+
+    @field_validator("client", mode="before")
+    @classmethod
+    def _id(cls, value: object) -> object:
+        """`source.client=42` arrives as a number; 42.0 and 1e5 are no ids, and stay refused."""
+        return str(value) if type(value) is int else value
+
+
 class TenantSettings(_Settings):
     """Everything one tenant may tune."""
 
     intake: IntakeSettings = IntakeSettings()
+    source: SourceSettings = SourceSettings()
     windows: WindowSettings = WindowSettings()
     als: AlsSettings = AlsSettings()
     blend: BlendSettings = BlendSettings()

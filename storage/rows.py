@@ -125,6 +125,16 @@ BATCHES = Table(
     Column("report", JSON, nullable=False),
 )
 
+MARKS = Table(
+    "marks",
+    METADATA,
+    _tenant(),
+    Column("table_name", String(16), primary_key=True),
+    Column("client", Text, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+"""How far a tenant's tables were read from the source."""
+
 NIGHTS = Table(
     "nights",
     METADATA,

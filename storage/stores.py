@@ -17,8 +17,10 @@ from storage.editions import Editions
 from storage.feedback import Feedback
 from storage.imports import Imports
 from storage.ledger import Ledger
+from storage.marks import Marks
 from storage.models import Models
 from storage.nights import Nights
+from storage.pulled import Pulled
 from storage.revoked import Revoked
 from storage.secret import pepper
 from storage.spool import Spool
@@ -34,6 +36,8 @@ class Stores:
     nights: Nights
     feedback: Feedback
     imports: Imports
+    marks: Marks
+    pulled: Pulled
     datasets: Datasets
     models: Models
     editions: Editions
@@ -61,6 +65,8 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         nights=Nights(engine),
         feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
         imports=Imports(engine),
+        marks=Marks(engine),
+        pulled=Pulled(root, disk),
         datasets=Datasets(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),

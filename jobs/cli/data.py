@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
+from jobs.cli.pull import pull
 from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
@@ -21,6 +22,9 @@ def data() -> None:
 
     Example: recfactory data show acme
     """
+
+
+data.add_command(pull)
 
 
 @data.command(name="import")
