@@ -25,7 +25,7 @@ from schema.records import Tenant
 from schema.source import by_window
 from storage.marks import Mark
 from storage.pulled import Delivery
-from storage.source import Source, SourceAway
+from storage.source import Source, SourceAway, Window
 from storage.stores import Stores
 from tenants.order import settings_of
 
@@ -153,8 +153,8 @@ class _Pulling:
                     if until <= since:
                         continue
                     after[table] = Mark(client, until)
-                given = {"client": client, "since": since, "until": until}
-                writers[table] = partial(snapshot.write, sql, given, most=most)
+                window = Window(client, since, until)
+                writers[table] = partial(snapshot.write, sql, window, most=most)
             delivery = self.stores.pulled.seal(self.tenant.uid, writers, after, trial=trial)
         for table, rows in delivery.rows.items():
             if not rows and table not in after:

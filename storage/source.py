@@ -11,6 +11,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +26,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool
 
 from schema.errors import Problem, Refused
-from schema.source import SourceDatabase
+from schema.source import SourceDatabase, by_window
 from storage.address import Place, Resolve, place_of, resolved
 
 CONNECT_SECONDS = 10
@@ -85,16 +86,24 @@ class Source:
                 "look at SalesCore's database, source.url and the password in it",
                 code="SOURCE_AWAY",
             ) from None  # the chain may hold the address
-        with connection, connection.begin() as transaction:
+        with connection:
             try:
-                yield Snapshot(connection, self._settings, self._sqlite)
-            except (exc.DBAPIError, exc.InvalidRequestError) as error:
+                with connection.begin():
+                    yield Snapshot(connection, self._settings, self._sqlite)
+            except exc.SQLAlchemyError as error:
                 raise _failed(error) from None
-            finally:
-                transaction.close()
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whose rows are asked for, and of which time, by the source's clock: after, up to (UTC)."""
+
+    client: str
+    since: datetime
+    until: datetime
 
 
 class Snapshot:
@@ -108,44 +117,46 @@ class Snapshot:
         told = self._connection.execute(text("select current_timestamp")).scalar_one()
         return datetime.fromisoformat(told).replace(tzinfo=UTC) if self._sqlite else told
 
-    def write(self, sql: str, given: Mapping[str, str | datetime], path: Path, most: int) -> None:
+    def write(self, sql: str, window: Window, path: Path, most: int) -> None:
         """Stream a query's rows into a new Parquet file of text columns.
 
         Args:
-            given: what the bind parameters are; never text of the statement. Instants are aware.
-            most: bytes the file may have.
+            window: what the bind parameters are; never text of the statement.
+            most: bytes that may come.
 
         Raises:
-            Refused: a column holds something that has no plain text, or the file gets too large.
+            Refused: a column holds something that has no plain text, or there is too much.
         """
-        bound = {name: self._bound(value) for name, value in given.items()}
-        statement = text(sql)
-        known = {name: bound[name] for name in statement._bindparams}
-        streamed = self._connection.execution_options(yield_per=self._settings.fetch_rows)
-        with streamed.execute(statement, known) as result:
+        given: dict[str, str | datetime] = {"client": window.client}
+        if by_window(sql):
+            given |= {"since": self._moment(window.since), "until": self._moment(window.until)}
+        at_once = self._settings.fetch_rows  # to partitions too: yield_per says nothing to text()
+        options = {"stream_results": True, "max_row_buffer": at_once}
+        with self._connection.execute(text(sql), given, execution_options=options) as result:
             names = list(result.keys())
-            schema = pa.schema([(name, pa.string()) for name in names]).with_metadata(
-                {name: str(value) for name, value in sorted(known.items())}
-            )
+            schema = pa.schema([(name, pa.string()) for name in names])
+            # Of two windows with the same rows both count: their bytes differ by the metadata.
+            schema = schema.with_metadata({name: str(value) for name, value in given.items()})
+            came = 0
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                for rows in result.partitions():
+                for rows in result.partitions(at_once):
                     columns = [
                         pa.array([_text(value, name) for value in column], pa.string())
                         for name, column in zip(names, zip(*rows, strict=True), strict=True)
                     ]
-                    writer.write_batch(pa.record_batch(columns, schema=schema))
-                    if path.stat().st_size > most:
+                    batch = pa.record_batch(columns, schema=schema)
+                    writer.write_batch(batch)
+                    came += batch.nbytes
+                    if came > most:
                         raise Refused(
                             f"the query gives more than {most:,} bytes",
                             "let it give less, or raise intake.max_file_bytes",
                             code="DATA_TOO_LARGE",
                         )
 
-    def _bound(self, value: str | datetime) -> str | datetime:
+    def _moment(self, value: datetime) -> datetime | str:
         """SQLite has no times: there they are text, as its own current_timestamp is."""
-        if self._sqlite and isinstance(value, datetime):
-            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        return value
+        return value.replace(tzinfo=None).isoformat(" ", "seconds") if self._sqlite else value
 
 
 def _address(settings: SourceDatabase) -> URL:
@@ -208,6 +219,7 @@ def _postgresql(connect: Callable[[], Any], settings: SourceDatabase) -> Engine:
         hide_parameters=True,
         pool_size=1,
         max_overflow=0,
+        pool_pre_ping=True,  # one that was lost between two tenants is made anew
         execution_options={"postgresql_readonly": True},
     )
 

@@ -1,6 +1,5 @@
 """A made SalesCore database with several clients, on SQLite and on PostgreSQL alike."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,7 +45,7 @@ class SalesCore:
     url: str
 
     def settings(self, **more: Any) -> SourceDatabase:
-        port = make_url(self.url).port
+        port = make_url(self.url).port if self.kind == "postgresql" else None
         hosts = {"hosts": [f"127.0.0.1:{port}"], "allow_private": ["127.0.0.1/32"]} if port else {}
         given = {"url": self.url, "queries": QUERIES, "settle_seconds": 0, **hosts, **more}
         return SourceDatabase.model_validate(given)
@@ -100,14 +99,3 @@ def _made(database: SalesCore) -> SalesCore:
     for statement in TABLES[database.kind]:
         database.do(statement)
     return database
-
-
-def open_files() -> set[str]:
-    """What this process has open, as the system names it."""
-    found = set()
-    for entry in os.scandir("/proc/self/fd"):
-        try:
-            found.add(os.readlink(entry.path))
-        except FileNotFoundError:
-            continue
-    return found

@@ -1,7 +1,8 @@
 """Data from SalesCore's own database: every row once, every tenant apart, whatever dies."""
 
+import shutil
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from storage.durable import Disk
 from storage.imports import Imports
 from storage.marks import Marks
 from storage.source import Snapshot, Source
+from storage.stores import open_stores
 from tests.faults.disk import FaultyDisk, Killed
 from tests.salescore import QUERIES, SalesCore, postgresql, sqlite
 from tests.world import ACME, BETA, NOW, World, open_world
@@ -335,7 +337,6 @@ class TestADatabaseThatIsAway:
     def test_is_tried_once_and_not_for_every_tenant(
         self, light: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (light.world.folder / "salescore.db").chmod(0o644)
         tried = []
         with closing(Source(light.config.source)) as source:
             (light.world.folder / "salescore.db").unlink()
@@ -358,29 +359,33 @@ class TestADatabaseThatIsAway:
 class TestAPullThatDies:
     """At any step: the next one leaves every row in exactly once."""
 
-    def steps(self, folder: Path) -> list[str]:
-        disk = FaultyDisk()
-        self.shop(folder, disk).pull(ACME)
-        return disk.steps
-
-    def shop(self, folder: Path, disk: Disk) -> Shop:
-        world = open_world(folder, disk)
-        if (folder / "salescore.db").exists():
-            return Shop(world, SalesCore("sqlite", f"sqlite:///{folder / 'salescore.db'}"))
-        return stocked(world, sqlite(folder))
-
+    @pytest.mark.slow
     def test_at_any_step_of_the_disk(self, tmp_path: Path, clock: list[datetime]) -> None:
-        steps = self.steps(make(tmp_path / "whole"))
+        prepared = stocked(open_world(tmp_path / "before"), sqlite(tmp_path / "before"))
+        prepared.world.stores.engine.dispose()
+        steps = self.dying(prepared, tmp_path / "whole", -1)
         assert any("waiting" in step for step in steps)
         assert any("DATASET.json" in step for step in steps)
-        for number in range(len(steps)):
-            folder = make(tmp_path / f"{number}")
+        for number, step in enumerate(steps):
+            folder = tmp_path / f"{number}"
+            assert self.dying(prepared, folder, number)[-1] == step
+            self.assert_whole(self.opened(prepared, folder, Disk()), clock, step)
             clock[0] = FIRST
-            dying = self.shop(folder, FaultyDisk(number))
-            with pytest.raises(Killed):
-                dying.pull(ACME)
-            dying.world.stores.engine.dispose()
-            self.assert_whole(self.shop(folder, Disk()), clock, steps[number])
+
+    def dying(self, prepared: Shop, folder: Path, number: int) -> list[str]:
+        """Pull in a copy of a home; the process dies at that step of the disk."""
+        shutil.copytree(prepared.world.folder, folder)
+        disk = FaultyDisk(number)
+        shop = self.opened(prepared, folder, disk)
+        with suppress(Killed):
+            shop.pull(ACME)
+        shop.world.stores.engine.dispose()
+        return disk.steps
+
+    def opened(self, prepared: Shop, folder: Path, disk: Disk) -> Shop:
+        config = prepared.world.config.model_copy(update={"home": folder / "home"})
+        world = World(config, open_stores(config, disk), folder)
+        return Shop(world, SalesCore("sqlite", f"sqlite:///{folder / 'salescore.db'}"))
 
     @pytest.mark.parametrize("after", [False, True])
     @pytest.mark.parametrize(("store", "verb"), [(Imports, "record"), (Marks, "advance")])
@@ -421,8 +426,3 @@ class TestAPullThatDies:
         home = shop.world.config.home / "tenants" / shop.world.tenant(ACME).uid / "source"
         assert list(home.iterdir()) == [], where
         shop.world.stores.engine.dispose()
-
-
-def make(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
