@@ -10,23 +10,45 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.blocking import BlockingScheduler
 
+from jobs.collect import Collected, collect_fleet, waiting
 from jobs.fleet import due, run_fleet
 from schema.config import Config
-from schema.records import NightReport
+from schema.records import NightReport, Tenant
 from storage.stores import Stores
 
 log = logging.getLogger("recfactory.schedule")
 
 
 def wave(stores: Stores, config: Config, now: datetime) -> int:
-    """Run what is due at this moment; returns how many tenants that were."""
+    """Take in what was delivered, then run what is due; returns how many tenants that were.
+
+    An inbox is looked into whenever something whole lies in it, and before its tenant's night.
+    """
     tasks = due(stores, now)
+    tonight = {task.tenant for task in tasks}
+    delivered = [t for t in stores.ledger.tenants() if t.tenant in tonight or _waits(stores, t)]
+    collect_fleet(stores, config, [tenant.tenant for tenant in delivered], _tell)
     for result in run_fleet(stores, config, tasks, lambda _: None):
         if isinstance(result, NightReport):
             log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
         else:
             log.error("%s, %s: %s", result.task.tenant, result.task.night, result.because)
     return len(tasks)
+
+
+def _waits(stores: Stores, tenant: Tenant) -> bool:
+    try:
+        return waiting(stores, tenant)
+    except OSError as error:  # one tenant's folder must not stop the others
+        log.error("%s: its deliveries cannot be looked at: %s", tenant.tenant, error)
+        return False
+
+
+def _tell(found: Collected) -> None:
+    level = logging.INFO if found.outcome == "accepted" else logging.WARNING
+    said = found.problem or {"code": (found.report or {}).get("batch"), "message": found.outcome}
+    files = ", ".join(found.files)
+    log.log(level, "%s, %s: %s, %s", found.tenant, files, said["code"], said["message"])
 
 
 def scheduler(stores: Stores, config: Config) -> BlockingScheduler:

@@ -12,6 +12,7 @@ from storage import durable
 from storage.audit import Audit
 from storage.database import connect, migrate
 from storage.datasets import Datasets
+from storage.dropped import Inboxes
 from storage.durable import Disk
 from storage.editions import Editions
 from storage.feedback import Feedback
@@ -22,6 +23,7 @@ from storage.nights import Nights
 from storage.revoked import Revoked
 from storage.secret import pepper
 from storage.spool import Spool
+from storage.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Stores:
     nights: Nights
     feedback: Feedback
     imports: Imports
+    inboxes: Inboxes
+    uploads: Uploads
     datasets: Datasets
     models: Models
     editions: Editions
@@ -61,6 +65,8 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         nights=Nights(engine),
         feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
         imports=Imports(engine),
+        inboxes=Inboxes(config.home, disk),
+        uploads=Uploads(root, disk),
         datasets=Datasets(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),
