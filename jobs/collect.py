@@ -239,9 +239,8 @@ def _missing(stores: Stores, config: Config, tenant: Tenant, now: datetime) -> l
 
 def _refused(tenant: Tenant, files: Sequence[Path], problem: Refused) -> Collected:
     names = _shown(files)
-    return Collected(
-        tenant.tenant, names, "refused", problem=as_json(problem, names[0] if names else None)
-    )
+    file = names[0] if len(names) == 1 else None
+    return Collected(tenant.tenant, names, "refused", problem=as_json(problem, file))
 
 
 def _failed(tenant: Tenant, files: Mapping[str, Path], problem: Problem) -> Collected:

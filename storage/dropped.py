@@ -1,10 +1,10 @@
 """The inbox: a folder for each tenant, named as it is, into which people and their tools drop files.
 
 A file counts when its marker (``<file>.done``) was written after it. Who may write into the folder
-may also put links and strange things there while we look, so what counts is first moved, by renames that
-follow nothing, to a place where nobody else writes (``tenants/<uid>/arrived/``), and looked at only there. What was
-moved is imported before anything else of the tenant's: whoever dies in between, the next one goes on with it.
-Renames alone decide: a file lies in the inbox, in ``arrived``, or in ``taken`` or ``refused``.
+may also put links and strange things there while we look, so what counts is first moved, by
+renames that follow nothing, to where nobody else writes: one by one to ``tenants/<uid>/arriving/``, which
+becomes ``arrived`` when all of them are there. Only then they are looked at, and imported
+before anything else of the tenant's: whoever dies in between, the next one goes on with it.
 """
 
 import contextlib
@@ -56,8 +56,8 @@ class Inboxes:
 
     def waiting(self, tenant: Tenant) -> bool:
         """Whether there is anything to import; costs a look into two folders."""
-        arrived = self._arrived(tenant)
-        return bool(self._marked(tenant)) or (arrived.is_dir() and bool(_names(arrived)))
+        ours = (self._arriving(tenant), self._arrived(tenant))
+        return bool(self._marked(tenant)) or any(map(_names, ours))
 
     def arrived(self, tenant: Tenant) -> list[dict[str, Path]]:
         """What was moved and is not settled: deliveries, each with a file at most of a table.
@@ -65,7 +65,7 @@ class Inboxes:
         Of several files of a table the first by name belongs to the first delivery.
         """
         folder = self._arrived(tenant)
-        names = _names(folder) if folder.is_dir() else []
+        names = _names(folder)
         by_table = [
             [folder / name for name in names if table_of(name) == table] for table in _TABLES
         ]
@@ -77,7 +77,7 @@ class Inboxes:
     def strange(self, tenant: Tenant) -> list[Path]:
         """What was moved and is no table's file: another name, or not a file at all."""
         folder = self._arrived(tenant)
-        names = _names(folder) if folder.is_dir() else []
+        names = _names(folder)
         return [
             folder / name
             for name in names
@@ -85,24 +85,30 @@ class Inboxes:
         ]
 
     def move(self, tenant: Tenant) -> None:
-        """Move what counts out of the inbox; a name that has arrived already waits there.
+        """Move what counts out of the inbox, unless something that arrived before still waits.
 
         The marker goes last: without it, nobody would know that a file left behind was whole. One that
         is left behind itself says nothing about a later file of that name, for it is older.
         """
-        inbox, arrived = self.folder(tenant), self._arrived(tenant)
-        durable.make_folders(self._disk, arrived)
+        inbox, arriving, arrived = self.folder(tenant), self._arriving(tenant), self._arrived(tenant)
+        if _names(arrived):
+            return
+        durable.make_folders(self._disk, arriving)
         moved = []
         for name in self._marked(tenant):
-            if not os.path.lexists(arrived / name):
+            if not os.path.lexists(arriving / name):
                 with contextlib.suppress(FileNotFoundError):  # taken back at this moment
-                    self._disk.rename(inbox / name, arrived / name)
+                    self._disk.rename(inbox / name, arriving / name)
                     moved.append(name)
-        self._disk.sync_folder(arrived)
+        self._disk.sync_folder(arriving)
         for name in moved:
             with contextlib.suppress(FileNotFoundError):
                 self._disk.remove_file(inbox / (name + DONE))
         self._disk.sync_folder(inbox)
+        if arrived.is_dir():
+            durable.sweep(self._disk, arrived)
+        self._disk.rename(arriving, arrived)  # which is empty, or not there
+        self._disk.sync_folder(arrived.parent)
 
     def tries(self, tenant: Tenant) -> Tries:
         """How often an import of what arrived had begun before."""
@@ -137,8 +143,7 @@ class Inboxes:
         """Files without a marker that have not changed since a moment, and were not told of yet."""
         inbox = self._home / "inbox" / tenant.tenant
         found = []
-        names = _names(inbox) if inbox.is_dir() else []
-        for name in names:
+        for name in _names(inbox):
             if name.endswith(DONE):
                 continue
             file = _seen(inbox / name)
@@ -175,10 +180,11 @@ class Inboxes:
 
     def _marked(self, tenant: Tenant) -> list[str]:
         inbox = self._home / "inbox" / tenant.tenant
-        if not inbox.is_dir():
-            return []
         names = (name.removesuffix(DONE) for name in _names(inbox) if name.endswith(DONE))
         return [name for name in names if _settled(inbox / name)]
+
+    def _arriving(self, tenant: Tenant) -> Path:
+        return self._home / "tenants" / tenant.uid / "arriving"
 
     def _arrived(self, tenant: Tenant) -> Path:
         return self._home / "tenants" / tenant.uid / "arrived"
@@ -191,8 +197,9 @@ def table_of(name: str) -> str | None:
 
 
 def _names(folder: Path) -> list[str]:
-    """In order; not what is hidden."""
-    return sorted(name for name in os.listdir(folder) if name[0] != ".")
+    """What lies there, in order; not what is hidden."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return sorted(name for name in names if name[0] != ".")
 
 
 def _fitting(*parts: str) -> str:
