@@ -90,7 +90,11 @@ class Inboxes:
         The marker goes last: without it, nobody would know that a file left behind was whole. One that
         is left behind itself says nothing about a later file of that name, for it is older.
         """
-        inbox, arriving, arrived = self.folder(tenant), self._arriving(tenant), self._arrived(tenant)
+        inbox, arriving, arrived = (
+            self.folder(tenant),
+            self._arriving(tenant),
+            self._arrived(tenant),
+        )
         if _names(arrived):
             return
         durable.make_folders(self._disk, arriving)

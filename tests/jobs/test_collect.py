@@ -77,7 +77,9 @@ class Shop:
     def left(self, folder: str = ".") -> list[str]:
         """Names in the inbox, or in a folder of it, without their times."""
         place = self.inbox / folder
-        names = [path.name for path in place.iterdir() if not path.is_dir()] if place.is_dir() else []
+        names = (
+            [path.name for path in place.iterdir() if not path.is_dir()] if place.is_dir() else []
+        )
         return sorted(name.partition("Z-")[2] or name for name in names)
 
     @property
@@ -131,9 +133,9 @@ class TestAnInbox:
         shop.drop_all()
         shop.collect()
 
-        assert {line.actor for line in shop.world.stores.audit.of(ACME) if line.act == "import"} == {
-            "inbox"
-        }
+        assert {
+            line.actor for line in shop.world.stores.audit.of(ACME) if line.act == "import"
+        } == {"inbox"}
 
     def test_with_two_files_of_a_table_holds_two_deliveries_in_the_order_of_their_names(
         self, shop: Shop
@@ -272,9 +274,7 @@ class TestAHostileInbox:
         (shop.inbox / "taken").write_text("not a folder")
         shop.drop_all()
         other.drop_all()
-        config = shop.world.config.model_copy(
-            update={"nightly": Nightly(executor="in-process")}
-        )
+        config = shop.world.config.model_copy(update={"nightly": Nightly(executor="in-process")})
         found: list[Collected] = []
 
         collect_fleet(shop.world.stores, config, [ACME, BETA], found.append)
