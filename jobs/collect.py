@@ -86,7 +86,7 @@ def collect(
         found = list(_arrived(stores, config, tenant, now))
         found += _uploads(stores, config, tenant, now)
         if inbox:
-            stores.inboxes.move(tenant)
+            stores.inboxes.bring(tenant)
             found += _arrived(stores, config, tenant, now)
             found += _late(stores, config, tenant, now)
             found += _missing(stores, config, tenant, now)

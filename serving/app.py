@@ -120,6 +120,6 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
             for response in operation["responses"].values():
                 content = response.get("content", {})
                 schema = content.get("application/json", {}).get("schema", {})
-                if schema.get("$ref") == "#/components/schemas/Problem":
+                if schema.get("$ref", "").endswith("Problem"):
                     content["application/problem+json"] = content.pop("application/json")
     return document

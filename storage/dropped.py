@@ -84,7 +84,7 @@ class Inboxes:
             if table_of(name) is None or not stat.S_ISREG((folder / name).lstat().st_mode)
         ]
 
-    def move(self, tenant: Tenant) -> None:
+    def bring(self, tenant: Tenant) -> None:
         """Move what counts out of the inbox, unless something that arrived before still waits.
 
         The marker goes last: without it, nobody would know that a file left behind was whole. One that
@@ -132,7 +132,8 @@ class Inboxes:
             told: a report, put beside each of them.
         """
         arrived, prefix = self._arrived(tenant), f"{at:%Y%m%dT%H%M%SZ}-"
-        with durable.real_folder(self._disk, self.folder(tenant) / into) as folder:
+        place = self.folder(tenant) / into
+        with durable.real_folder(self._disk, place) as folder:
             for path in files:
                 if told is not None:
                     durable.replace(self._disk, arrived / _REPORT, _pretty(told))
@@ -140,7 +141,7 @@ class Inboxes:
                         arrived / _REPORT, folder, _fitting(prefix, path.name, _TOLD)
                     )
                 self._disk.hand_over(path, folder, _fitting(prefix, path.name))
-            os.fsync(folder)
+        self._disk.sync_folder(place)
         self._disk.sync_folder(arrived)
 
     def late(self, tenant: Tenant, before: datetime) -> list[Late]:

@@ -485,10 +485,8 @@ class TestARealServer:
                 target=self.upload, args=(made.port, key, f"cat {body}", "interactions")
             )
             sender.start()
-            until(lambda: any(uploads.glob("*/TICKET.json")) if uploads.is_dir() else False)
-            process = psutil.Process(made.process.pid)
-            until(lambda: bool(process.children()))
-            import_ = process.children()
+            until(lambda: any(uploads.glob("*/.tries")))  # its import has begun
+            import_ = psutil.Process(made.process.pid).children()
             os.kill(made.process.pid, signal.SIGKILL)
             if also == "server and import":
                 for child in import_:
