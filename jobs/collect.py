@@ -29,7 +29,7 @@ from tenants.order import settings_of
 
 log = logging.getLogger("recfactory.collect")
 
-Outcome = Literal["accepted", "held", "refused", "failed", "late", "missing"]
+Outcome = Literal["accepted", "unchanged", "held", "refused", "failed", "late", "missing"]
 """failed: it waits for another time. late: a marker is missing. missing: a whole delivery is."""
 
 _DEATHS = 5
@@ -62,7 +62,7 @@ def exit_status(found: Sequence[Collected]) -> int:
         return 1
     if "refused" in outcomes:
         return 2
-    return 3 if outcomes - {"accepted"} else 0
+    return 3 if outcomes & {"held", "late", "missing"} else 0
 
 
 def waiting(stores: Stores, tenant: Tenant) -> bool:
@@ -223,7 +223,7 @@ def _missing(stores: Stores, config: Config, tenant: Tenant, now: datetime) -> l
     good = (
         line["imported_at"]
         for line in stores.imports.reports(tenant.tenant)
-        if line["report"].get("state", "accepted") in ("accepted", "released")
+        if line.get("state", "accepted") in ("accepted", "released")
     )
     last = next(good, None)
     if last is not None and now - last <= timedelta(hours=hours):

@@ -41,6 +41,9 @@ KINDS = {
 }
 CODINGS = {"identity": "", "gzip": ".gz", "zstd": ".zst"}
 
+_USUAL = {"customers": "replace", "products": "replace", "interactions": "add"}
+"""How a table is taken; there is no other way yet."""
+
 _AT_ONCE, _OF_A_TENANT = 16, 4
 """Uploads that a worker receives at a time; each holds one part in memory."""
 _PART = 4 * 2**20
@@ -142,6 +145,8 @@ async def deliver(
     """
     reception: Reception = request.app.state.reception
     file, digest = f"{table}{_ending(request)}", _digest(request)
+    if how not in (None, _USUAL[table]):
+        raise Refused(f"{table} can only {_USUAL[table]}", "leave `how` out", code="HOW")
     with reception.receiving(tenant.uid):
         async with _begun(request, tenant, reception.config, stores, file) as incoming:
             await _receive(request, tenant, reception.config, stores, incoming)
@@ -314,7 +319,7 @@ def _answer(tenant: Tenant, ticket: Ticket, found: dict[str, Any] | None, seen: 
     if found is not None:
         told = {"state": found["outcome"], **found["report"]}
     headers = {}
-    if told["state"] != "accepted":
+    if told["state"] in ("held", "waiting"):
         headers["Location"] = f"/tenants/{tenant.tenant}/data/reports/{told['batch']}"
     return Response(
         orjson.dumps(told),

@@ -222,7 +222,8 @@ class TestAFile:
         if kind == "pipe":
             os.mkfifo(path)
         else:
-            path.symlink_to({"link": secret, "dangling": "/nowhere"}.get(kind, shop.world.folder))
+            goals = {"link": secret, "dangling": Path("/nowhere")}
+            path.symlink_to(goals.get(kind, shop.world.folder))
         (shop.inbox / "customers.csv.done").touch()
 
         [found] = shop.collect()

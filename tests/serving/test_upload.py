@@ -178,6 +178,12 @@ class TestAnUpload:
     def test_of_an_unknown_table_is_refused(self, port: Port) -> None:
         assert code(put(port, b"x", path=b"/tenants/acme/data/feedback")) == (422, "INVALID")
 
+    def test_that_would_replace_what_only_grows_is_refused(self, port: Port) -> None:
+        path = b"/tenants/acme/data/interactions?how=replace"
+
+        assert code(put(port, b"x", path=path)) == (422, "HOW")
+        assert status(put(port, people("how"), path=PATH + b"?how=replace")) == 200
+
     @pytest.mark.parametrize(
         "header",
         [b"", b"Content-Type: application/json", b"Content-Type: multipart/form-data"],
@@ -359,7 +365,7 @@ class TestAnImportThatTakesLonger:
             await asyncio.sleep(60)
 
         monkeypatch.setattr("serving.upload.run_cli", never)
-        reception = port.server.config.loaded_app.app.api.state.reception  # type: ignore[attr-defined]
+        reception = port.server.config.loaded_app.app.api.state.reception
         config = reception.config
         quick = config.deliveries.model_copy(update={"answer_seconds": 0.05})
         reception.config = config.model_copy(update={"deliveries": quick})
@@ -507,8 +513,7 @@ class TestARealServer:
         world = night.world(tmp_path)
         body = tmp_path / "people.csv"
         body.write_bytes(people("stopped", 1000))
-        limits = {"RECFACTORY_DELIVERIES__ANSWER_SECONDS": "0"}
-        with server(world, night, **limits) as made:
+        with server(world, night, RECFACTORY_DELIVERIES__ANSWER_SECONDS="0") as made:
             key = night.keys[ACME, Role.ADMIN]
             answer = self.upload(made.port, key, f"cat {body}", "customers")
             assert answer.endswith("202")
