@@ -1,6 +1,5 @@
 """Take a tenant's files in: read, check against the universal schema, accept or refuse."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from schema.names import Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
 from schema.tables import IMPORTED, Table
+from storage.imports import batch_name
 from storage.inbox import Delivery, read_file
 from storage.stores import Stores
 from tenants.order import zone
@@ -78,7 +78,8 @@ def import_files(
                 checked.append(found)
                 if table.key:
                     known[table.name] = found.accepted[table.key].combine_chunks()
-    report = ImportReport(tenant.tenant, _batch(deliveries), dry_run, tuple(checked))
+    batch = batch_name({name: delivery.sha256 for name, delivery in deliveries.items()})
+    report = ImportReport(tenant.tenant, batch, dry_run, tuple(checked))
     if not dry_run:
         stores.datasets.accept(
             tenant.uid,
@@ -150,13 +151,6 @@ def _refuse_unusable(found: Checked, table: Table, limits: IntakeSettings, name:
                 f"{worst.fix}; nothing was taken from this file",
                 code=worst.code,
             )
-
-
-def _batch(deliveries: Mapping[str, Delivery]) -> str:
-    if "interactions" in deliveries:
-        return deliveries["interactions"].sha256[:20]
-    together = "".join(delivery.sha256 for delivery in deliveries.values())
-    return hashlib.sha256(together.encode()).hexdigest()[:20]
 
 
 def _summary(found: Checked) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.blocking import BlockingScheduler
 
+from jobs.collect import Collected, collect_fleet, waiting
 from jobs.fleet import due, run_fleet
 from jobs.pull import Came, pull_all
 from schema.config import Config
@@ -23,10 +24,16 @@ log = logging.getLogger("recfactory.schedule")
 
 
 def wave(stores: Stores, config: Config, now: datetime) -> int:
-    """Run what is due at this moment; returns how many tenants that were."""
+    """Take in what was delivered, then run what is due; returns how many tenants that were.
+
+    An inbox is looked into whenever something whole lies in it, and before its tenant's night.
+    """
     tasks = due(stores, now)
     if tasks and config.source.given:
         _pull(stores, config, [stores.ledger.tenant(task.tenant) for task in tasks], now)
+    tonight = {task.tenant for task in tasks}
+    delivered = [t for t in stores.ledger.tenants() if t.tenant in tonight or _waits(stores, t)]
+    collect_fleet(stores, config, [tenant.tenant for tenant in delivered], _tell)
     for result in run_fleet(stores, config, tasks, lambda _: None):
         if isinstance(result, NightReport):
             log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
@@ -44,6 +51,21 @@ def _pull(stores: Stores, config: Config, tenants: list[Tenant], now: datetime) 
                 log.log(level, "%s, pull: %s, %s", pulled.tenant, pulled.came, pulled.because)
     except Refused as problem:
         log.error("pull: %s", problem)
+
+
+def _waits(stores: Stores, tenant: Tenant) -> bool:
+    try:
+        return waiting(stores, tenant)
+    except OSError as error:  # one tenant's folder must not stop the others
+        log.error("%s: its deliveries cannot be looked at: %s", tenant.tenant, error)
+        return False
+
+
+def _tell(found: Collected) -> None:
+    level = logging.INFO if found.outcome == "accepted" else logging.WARNING
+    said = found.problem or {"code": (found.report or {}).get("batch"), "message": found.outcome}
+    files = ", ".join(found.files)
+    log.log(level, "%s, %s: %s, %s", found.tenant, files, said["code"], said["message"])
 
 
 def scheduler(stores: Stores, config: Config) -> BlockingScheduler:

@@ -19,8 +19,11 @@ from schema.source import SourceDatabase
 
 SHIPPED = Path(__file__).parent.parent / "config.yaml"
 
-_NOT_KEYS = ("RECFACTORY_CONFIG", "RECFACTORY_LOG")
-"""Variables that are not keys of the file: where it lies, and how much the log says."""
+ACTOR = "RECFACTORY_ACTOR"
+"""Who is behind a command that the server starts for somebody, for the audit trail."""
+
+_NOT_KEYS = ("RECFACTORY_CONFIG", "RECFACTORY_LOG", ACTOR)
+"""Variables that are not keys of the file: where it lies, how much the log says, who is behind it."""
 
 _HERE = ("127.0.0.1", "::1", "localhost")
 
@@ -73,6 +76,18 @@ class Serving(_Part):
     metrics_open: bool = False
 
 
+class Deliveries(_Part):
+    keep_days: float = Field(14, gt=0)
+    settle_hours: float = Field(6, gt=0)
+    waiting_bytes: int = Field(8 * 2**30, ge=1)
+    waiting_files: int = Field(32, ge=1)
+    bytes_per_second: int = Field(16 * 2**10, ge=1)
+    imports: int = Field(2, ge=1)
+    import_minutes: float = Field(60, gt=0)
+    import_bytes: int = Field(6 * 2**30, ge=2**30)
+    answer_seconds: float = Field(20, ge=0, le=20)
+
+
 class Oidc(_Part):
     """A sign-in whose tokens are taken as well as API keys; off while it has no issuer."""
 
@@ -111,6 +126,7 @@ class Config(BaseSettings):
     ledger: Ledger = Ledger()
     nightly: Nightly = Nightly()
     publishing: Publishing = Publishing()
+    deliveries: Deliveries = Deliveries()
     serving: Serving = Serving()
     oidc: Oidc = Oidc()
     source: SourceDatabase = SourceDatabase()

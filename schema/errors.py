@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Problem(Exception):
@@ -26,6 +27,22 @@ class Problem(Exception):
 
 class Refused(Problem):
     """Input that was not accepted: exit status 2 on the command line, a 4xx over HTTP."""
+
+
+def as_json(problem: Problem, file: str | None = None) -> dict[str, Any]:
+    """A problem for programs: what is wrong, where, as far as that is known, and what to do.
+
+    Args:
+        file: where the problem itself names none.
+    """
+    return {
+        "code": problem.code,
+        "message": problem.what,
+        "file": getattr(problem, "file", None) or file,
+        "line": getattr(problem, "line", None),
+        "column": getattr(problem, "column", None),
+        "fix": problem.next_step,
+    }
 
 
 class NotThere(Refused):

@@ -139,6 +139,8 @@ class IntakeSettings(_Settings):
     refuse_unknown_above_share: float = Field(0.2, ge=0, le=1)
     """The same for rows that name an unknown customer or product."""
     max_file_bytes: int = Field(4 * 2**30, ge=1)
+    expected_hours: float = Field(0, ge=0)
+    """A delivery is due so long after the last good one; 0: nobody waits for any."""
 
 
 class SourceSettings(_Settings):

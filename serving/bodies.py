@@ -30,6 +30,26 @@ class Problem(BaseModel):
     next_step: str
 
 
+class FileProblem(Problem):
+    """Of a delivery that was refused: also where in it, as far as that is known."""
+
+    file: str | None
+    line: int | None
+    column: str | None
+
+
+class DeliveryReport(BaseModel, extra="allow"):
+    """What became of a delivery, table by table: read, accepted, quarantined, and every fault."""
+
+    tenant: str
+    batch: str = Field(description="made of the file's bytes: the same file is always called so")
+    state: str = Field(
+        description="accepted; held: a person has to release it; waiting: not imported yet"
+    )
+    dry_run: bool
+    tables: list[dict[str, Any]]
+
+
 class Why(BaseModel):
     """Why a product is on the list."""
 

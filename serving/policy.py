@@ -47,6 +47,7 @@ POLICY: Mapping[tuple[str, str], tuple[Role, ...]] = {
     ("GET", f"{TENANT}/rules"): READS,
     ("POST", f"{TENANT}/rules"): RUNS,
     ("DELETE", f"{TENANT}/rules/{{number}}"): RUNS,
+    ("PUT", f"{TENANT}/data/{{table}}"): RUNS,
     ("GET", f"{TENANT}/nights"): READS,
     ("GET", f"{TENANT}/models"): READS,
     ("POST", f"{TENANT}/models/{{number}}/promote"): RUNS,

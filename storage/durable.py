@@ -76,6 +76,14 @@ class Disk:
     def rename(self, path: Path, goal: Path) -> None:
         os.rename(path, goal)
 
+    def hand_over(self, path: Path, folder: int, name: str) -> None:
+        """Rename a file into an open folder: where its path leads by now does not matter."""
+        os.rename(path, name, dst_dir_fd=folder)
+
+    def remove_from(self, folder: int, name: str) -> None:
+        """Remove a file from an open folder."""
+        os.unlink(name, dir_fd=folder)
+
     def remove_file(self, path: Path) -> None:
         path.unlink()
 
@@ -294,6 +302,28 @@ def locked(path: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def real_folder(disk: Disk, path: Path) -> Iterator[int]:
+    """An open folder in a place where strangers write too; made where it is missing.
+
+    Raises:
+        Problem: something else has its name, a link that leads elsewhere, say (``INBOX``).
+    """
+    with contextlib.suppress(FileExistsError):
+        disk.make_folder(path)
+        disk.sync_folder(path.parent)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise Problem(
+            f"{path} is not a folder ({error.strerror})", "take away what lies there", code="INBOX"
+        ) from error
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -1,5 +1,7 @@
 """Reports of what tenants delivered, in the ledger."""
 
+import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +11,17 @@ from schema.names import TenantId
 from storage.audit import note
 from storage.database import reading
 from storage.rows import BATCHES
+
+
+def batch_name(hashes: Mapping[str, str]) -> str:
+    """What a delivery is called: made of its bytes, so that the same one is always called alike.
+
+    Args:
+        hashes: SHA-256 of each delivered file, hex, by table, in the order of ``IMPORTED``.
+    """
+    if "interactions" in hashes:
+        return hashes["interactions"][:20]
+    return hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:20]
 
 
 class Imports:

@@ -12,6 +12,7 @@ from storage import durable
 from storage.audit import Audit
 from storage.database import connect, migrate
 from storage.datasets import Datasets
+from storage.dropped import Inboxes
 from storage.durable import Disk
 from storage.editions import Editions
 from storage.feedback import Feedback
@@ -24,6 +25,7 @@ from storage.pulled import Pulled
 from storage.revoked import Revoked
 from storage.secret import pepper
 from storage.spool import Spool
+from storage.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Stores:
     imports: Imports
     marks: Marks
     pulled: Pulled
+    inboxes: Inboxes
+    uploads: Uploads
     datasets: Datasets
     models: Models
     editions: Editions
@@ -67,6 +71,8 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         imports=Imports(engine),
         marks=Marks(engine),
         pulled=Pulled(root, disk),
+        inboxes=Inboxes(config.home, disk),
+        uploads=Uploads(root, disk),
         datasets=Datasets(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),

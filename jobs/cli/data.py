@@ -6,6 +6,7 @@ import click
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
 from jobs.cli.pull import pull
+from jobs.collect import Collected, collect, collect_fleet, exit_status
 from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
@@ -66,6 +67,51 @@ def import_(
         print_json(report.as_json())
     else:
         _print(report)
+
+
+@data.command(name="collect")
+@click.argument("tenants", nargs=-1)
+@click.option("--all", "everybody", is_flag=True, help="Every tenant.")
+@click.option("--uploads", is_flag=True, help="Only what came over HTTP, or was begun before.")
+@as_json
+@with_stores
+def collect_(
+    stores: Stores,
+    config: Config,
+    tenants: tuple[str, ...],
+    everybody: bool,
+    uploads: bool,
+    json: bool,
+) -> None:
+    """Take in what waits: files in inbox folders whose .done marker was written after them, and
+    uploads that a server could not see to the end. `recfactory schedule` does it before each wave.
+
+    Example: recfactory data collect --all
+    """
+    if everybody == bool(tenants):
+        raise click.UsageError("name tenants, or say --all")
+    found: list[Collected] = []
+    if everybody:
+        known = [tenant.tenant for tenant in stores.ledger.tenants()]
+        collect_fleet(stores, config, known, found.append)
+    for name in tenants:
+        found += collect(stores, config, name, now=now(), inbox=not uploads)
+    if json:
+        print_json([line.as_json() for line in found])
+    else:
+        _print_collected(found)
+    if status := exit_status(found):
+        raise SystemExit(status)
+
+
+def _print_collected(found: list[Collected]) -> None:
+    rows = []
+    for line in found:
+        problem, tables = line.problem or {}, (line.report or {}).get("tables", ())
+        said = [f"{t['table']}: {t['accepted']:,} of {t['read']:,} rows" for t in tables]
+        said += [f"{problem['code']}: {problem['message']}; {problem['fix']}"] if problem else []
+        rows.append([line.tenant, ", ".join(line.files), line.outcome, "; ".join(said)])
+    table("Collected", ["tenant", "files", "outcome", "what"], rows)
 
 
 @data.command()

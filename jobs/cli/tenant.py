@@ -38,8 +38,12 @@ def add(stores: Stores, config: Config, name: str, title: str, timezone: str) ->
     """
     zone(timezone)
     uid = f"t{secrets.token_hex(8)}"
-    stores.ledger.register(tenant_id(name), uid, title or name, timezone, by=actor(), at=now())
+    made = stores.ledger.register(
+        tenant_id(name), uid, title or name, timezone, by=actor(), at=now()
+    )
+    inbox = stores.inboxes.folder(made)
     click.echo(f"{name}: registered, on. Next: recfactory data import {name} --customers … ")
+    click.echo(f"Its inbox is {inbox}")
 
 
 @tenant.command(name="list")
