@@ -1,0 +1,140 @@
+"""What is wrong with delivered rows: counted over a whole file, with a few samples of each."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from factory.columns import Found
+from schema.tables import ID_MAX_BYTES
+
+SAMPLES = 5
+
+Severity = Literal["error", "warning"]
+
+HARMLESS = ("ROW_DUPLICATE",)
+"""Codes of rows that are set aside without anything being wrong with the file."""
+
+_FIX = {
+    "ID_EMPTY": "send an id, or leave the row out",
+    "ID_TOO_LONG": f"shorten ids to {ID_MAX_BYTES} bytes",
+    "ID_CONTROL_CHAR": "remove control characters from ids",
+    "ID_LOOKALIKE": "set intake.ids to folded if they are one, to exact if they are not",
+    "KEY_DUPLICATE": "send each id once; the first row was kept",
+    "REF_UNKNOWN": "send the missing customers or products first, then this file again",
+    "ROW_DUPLICATE": "nothing; or set intake.duplicates to keep, if every line counts by itself",
+    "ROW_CONFLICT": "send one rating each; the later line counts",
+    "VALUE_TYPE": "send a plain number with a decimal point",
+    "VALUE_NOT_FINITE": "send a finite number, or leave it empty",
+    "VALUE_RANGE": "correct the value",
+    "VALUE_CHOICE": "use one of the listed words",
+    "VALUE_MISSING": "this column must not be empty",
+    "TIME_FORMAT": "use ISO 8601, like 2026-03-08T10:00:00Z",
+    "TIME_RANGE": "correct the time, or say its unit in the mapping",
+    "TIME_ZONE": "send UTC, or times with their offset",
+    "CSV_SHAPE": "give every line as many fields as the header has",
+}
+
+
+def escaped(value: str | None) -> str:
+    """A value for a message: printable, at most 80 characters, nothing that could forge a line."""
+    return "" if value is None else ascii(value)[1:-1][:80]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault in one column.
+
+    Attributes:
+        count: rows; of ID_LOOKALIKE, pairs of ids.
+        samples: up to five (line, value) pairs; the line is that of the delivered file.
+        severity: a warning says nothing against its rows; all are accepted, but for those of
+            ROW_DUPLICATE, whose first one is.
+        share: count of the rows read.
+    """
+
+    code: str
+    column: str
+    what: str
+    count: int
+    samples: tuple[tuple[int, str], ...]
+    severity: Severity = "error"
+    share: float = 0.0
+
+    @property
+    def fix(self) -> str:
+        return _FIX[self.code]
+
+
+class Tally:
+    """Faults of a whole file.
+
+    Attributes:
+        rows: quarantined rows by the code of their first fault.
+    """
+
+    def __init__(self) -> None:
+        self._faults: dict[tuple[str, str, str], Fault] = {}
+        self.rows: Counter[str] = Counter()
+
+    def add(self, fault: Fault) -> None:
+        key = fault.code, fault.column, fault.what
+        if earlier := self._faults.get(key):
+            samples = (*earlier.samples, *fault.samples)[:SAMPLES]
+            fault = replace(fault, count=earlier.count + fault.count, samples=samples)
+        self._faults[key] = fault
+
+    def faults(self, read: int) -> tuple[Fault, ...]:
+        return tuple(replace(f, share=f.count / read) for f in self._faults.values())
+
+
+class Chunk:
+    """Rows under examination; each keeps the code of its first fault.
+
+    Attributes:
+        good: rows that nothing spoke against so far.
+    """
+
+    def __init__(self, rows: pa.Table, lines: NDArray[np.int64], tally: Tally) -> None:
+        self._rows, self._lines, self._tally = rows, lines, tally
+        self.good = np.ones(len(rows), bool)
+        self._codes: list[str] = []
+        self._code = np.zeros(len(rows), np.uint8)
+
+    def mark(self, column: str, found: Found) -> None:
+        """Count what was found; unless it is only a warning, its rows are no longer good."""
+        rows = found.rows & self.good if found.warning else found.rows
+        where = np.flatnonzero(rows)
+        if not len(where):
+            return
+        shown = found.values.take(pa.array(where[:SAMPLES])).cast(pa.string()).to_pylist()
+        samples = zip(self._lines[where[:SAMPLES]].tolist(), map(escaped, shown), strict=True)
+        severity: Severity = "warning" if found.warning or found.code in HARMLESS else "error"
+        self._tally.add(Fault(found.code, column, found.what, len(where), tuple(samples), severity))
+        if not found.warning:
+            self._codes.append(found.code)
+            self._code[rows & self.good] = len(self._codes) - 1
+            self.good &= ~rows
+
+    def quarantined(self) -> pa.Table:
+        """The rows that are not good as they came, as text, with ``_line`` and ``_code``."""
+        bad = np.flatnonzero(~self.good)
+        codes = [self._codes[code] for code in self._code[bad].tolist()]
+        self._tally.rows.update(codes)
+        columns = {name: _as_text(self._rows[name], bad) for name in self._rows.column_names}
+        columns["_line"] = pa.chunked_array([pa.array(self._lines[bad], pa.int64())])
+        columns["_code"] = pa.chunked_array([pa.array(codes, pa.string())])
+        return pa.table(columns)
+
+
+def _as_text(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.ChunkedArray:
+    """Some rows of any column as text, for a person to read and repair."""
+    try:
+        return column.take(pa.array(rows)).cast(pa.string())
+    except pa.ArrowException:
+        told = [column[row].as_py() for row in rows.tolist()]
+        texts = [None if value is None else str(value) for value in told]
+        return pa.chunked_array([pa.array(texts, pa.string())])
