@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from factory.columns import Found
@@ -15,8 +16,17 @@ SAMPLES = 5
 
 Severity = Literal["error", "warning"]
 
-HARMLESS = ("ROW_DUPLICATE",)
+HARMLESS = ("ROW_DUPLICATE", "ROW_LEFT_OUT")
 """Codes of rows that are set aside without anything being wrong with the file."""
+
+OF, OUT = "_of", "_out"
+"""Columns that a mapping adds to the rows it makes: which delivered row each was made of, and the
+code of its being out already (null: it is checked)."""
+
+_OUT = {
+    "ROW_LEFT_OUT": "the mapping leaves these rows out",
+    "VALUE_CURRENCY": "the row is in another currency than the tenant's",
+}
 
 _FIX = {
     "ID_EMPTY": "send an id, or leave the row out",
@@ -27,6 +37,8 @@ _FIX = {
     "REF_UNKNOWN": "send the missing customers or products first, then this file again",
     "ROW_DUPLICATE": "nothing; or set intake.duplicates to keep, if every line counts by itself",
     "ROW_CONFLICT": "send one rating each; the later line counts",
+    "ROW_LEFT_OUT": "nothing, if the mapping is right",
+    "VALUE_CURRENCY": "send it converted, or to the tenant whose currency it is",
     "VALUE_TYPE": "send a plain number with a decimal point",
     "VALUE_NOT_FINITE": "send a finite number, or leave it empty",
     "VALUE_RANGE": "correct the value",
@@ -66,7 +78,7 @@ class Fault:
 
     @property
     def fix(self) -> str:
-        return _FIX[self.code]
+        return _FIX.get(self.code, "correct these lines")
 
 
 class Tally:
@@ -96,23 +108,38 @@ class Chunk:
 
     Attributes:
         good: rows that nothing spoke against so far.
+        lines: of each, in the delivered file.
     """
 
-    def __init__(self, rows: pa.Table, lines: NDArray[np.int64], tally: Tally) -> None:
-        self._rows, self._lines, self._tally = rows, lines, tally
-        self.good = np.ones(len(rows), bool)
+    def __init__(
+        self, rows: pa.Table, lines: NDArray[np.int64], came: pa.Table, tally: Tally
+    ) -> None:
+        """Start.
+
+        Args:
+            lines: of each row that came.
+            came: the rows that a mapping made ``rows`` of; or these themselves.
+        """
+        self._came, self._tally = came, tally
+        self._of = rows[OF].to_numpy() if OF in rows.column_names else np.arange(len(rows))
+        self.lines = lines[self._of]
         self._codes: list[str] = []
         self._code = np.zeros(len(rows), np.uint8)
+        self.good = np.ones(len(rows), bool)
+        if OUT in rows.column_names:
+            self._take_out(rows[OUT].combine_chunks())
+        self._judged = self.good.copy()
 
     def mark(self, column: str, found: Found) -> None:
         """Count what was found; unless it is only a warning, its rows are no longer good."""
-        rows = found.rows & self.good if found.warning else found.rows
+        rows = found.rows & (self.good if found.warning else self._judged)
         where = np.flatnonzero(rows)
         if not len(where):
             return
         shown = found.values.take(pa.array(where[:SAMPLES])).cast(pa.string()).to_pylist()
-        samples = zip(self._lines[where[:SAMPLES]].tolist(), map(escaped, shown), strict=True)
-        severity: Severity = "warning" if found.warning or found.code in HARMLESS else "error"
+        samples = zip(self.lines[where[:SAMPLES]].tolist(), map(escaped, shown), strict=True)
+        harmless = found.warning or found.code in HARMLESS
+        severity: Severity = "warning" if harmless else "error"
         self._tally.add(Fault(found.code, column, found.what, len(where), tuple(samples), severity))
         if not found.warning:
             self._codes.append(found.code)
@@ -124,10 +151,20 @@ class Chunk:
         bad = np.flatnonzero(~self.good)
         codes = [self._codes[code] for code in self._code[bad].tolist()]
         self._tally.rows.update(codes)
-        columns = {name: _as_text(self._rows[name], bad) for name in self._rows.column_names}
-        columns["_line"] = pa.chunked_array([pa.array(self._lines[bad], pa.int64())])
+        columns = {
+            name: _as_text(self._came[name], self._of[bad]) for name in self._came.column_names
+        }
+        columns["_line"] = pa.chunked_array([pa.array(self.lines[bad], pa.int64())])
         columns["_code"] = pa.chunked_array([pa.array(codes, pa.string())])
         return pa.table(columns)
+
+    def _take_out(self, codes: pa.Array) -> None:
+        """Rows that the mapping has decided about are not judged."""
+        self._judged = self.good.copy()
+        shown = self._came[self._came.column_names[0]].combine_chunks().take(pa.array(self._of))
+        for code, what in _OUT.items():
+            out = pc.fill_null(pc.equal(codes, code), False).to_numpy(zero_copy_only=False)
+            self.mark("", Found(code, what, out, shown))
 
 
 def _as_text(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.ChunkedArray:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from factory.columns import Found, damaged, flags, looks_damaged, read, usable
 from factory.duplicates import Seen, Spellings, folded, look_alikes
-from factory.faults import SAMPLES, Chunk, Fault, Tally, escaped
+from factory.faults import HARMLESS, SAMPLES, Chunk, Fault, Tally, escaped
 from factory.localtime import LATEST_AHEAD, LocalTime
 from schema.errors import Refused
 from schema.names import Event
@@ -45,6 +45,11 @@ class Report:
     faults: tuple[Fault, ...]
     rows: Mapping[str, int]
     ignored: tuple[str, ...]
+
+    @property
+    def unfit(self) -> int:
+        """Quarantined rows that something is wrong with."""
+        return sum(count for code, count in self.rows.items() if code not in HARMLESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,9 @@ class Checker:
     """Brings a delivered table into the universal schema, chunk by chunk.
 
     Keeps 16 bytes of every interaction (32 of a rating), and the keys of customers and products.
+
+    Attributes:
+        accepted: rows so far.
     """
 
     def __init__(
@@ -111,15 +119,18 @@ class Checker:
         self._strangers: dict[str, dict[str, tuple[int, str]]] = {}
         self._damaged: set[str] = set()
         self._sound: set[str] = set()
-        self._read = self._accepted = 0
+        self._read = self.accepted = 0
         self._ignored: tuple[str, ...] = ()
 
-    def add(self, rows: pa.Table, lines: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
+    def add(
+        self, rows: pa.Table, lines: NDArray[np.int64], came: pa.Table | None = None
+    ) -> tuple[pa.Table, pa.Table]:
         """Check the next rows.
 
         Args:
             rows: columns of any type; text is parsed as each column's kind says.
-            lines: of each row, in the delivered file.
+            lines: of each row as it came, in the delivered file.
+            came: what a mapping made ``rows`` of (None: they came so).
 
         Returns:
             Accepted rows, in the schema's columns and types and in their order; quarantined ones as
@@ -130,13 +141,14 @@ class Checker:
         """
         _check_shape(rows, self._table)
         named = {column.name for column in self._table.columns}
-        self._ignored = tuple(name for name in rows.column_names if name not in named)
-        chunk = Chunk(rows, lines, self._tally)
+        came = rows if came is None else came
+        self._ignored = tuple(name for name in came.column_names if name not in named)
+        chunk = Chunk(rows, lines, came, self._tally)
         values = {}
         for column in self._table.columns:
             given = usable(rows, column)
             if column.points_to:
-                values[column.name] = self._refer(chunk, lines, column, given)
+                values[column.name] = self._refer(chunk, column, given)
             else:
                 values[column.name], found = read(column, given, self._clock, self._now)
                 for each in found:
@@ -144,7 +156,7 @@ class Checker:
             if column.name == self._table.key or column.points_to:
                 self._watch(column.name, given)
         if self._table.key:
-            values[self._table.key] = self._unique(chunk, lines, values[self._table.key])
+            values[self._table.key] = self._unique(chunk, values[self._table.key])
         else:
             self._signs(chunk, values["event"], values["quantity"])
         accepted = pa.table(values)
@@ -153,22 +165,21 @@ class Checker:
         if not chunk.good.all():
             accepted = accepted.filter(pa.array(chunk.good))
         self._read += len(rows)
-        self._accepted += len(accepted)
+        self.accepted += len(accepted)
         return accepted, chunk.quarantined()
 
-    def add_ragged(self, ragged: Sequence[tuple[int, str]]) -> pa.Table:
-        """Quarantine (line, text) of lines with another number of fields than the header."""
-        if ragged:
-            samples = tuple((line, escaped(text)) for line, text in ragged[:SAMPLES])
-            what = "another number of fields than the header"
-            self._tally.add(Fault("CSV_SHAPE", "", what, len(ragged), samples))
-            self._tally.rows["CSV_SHAPE"] += len(ragged)
-            self._read += len(ragged)
+    def add_ragged(self, ragged: Sequence[tuple[int, str, str, str]]) -> pa.Table:
+        """Quarantine (line, text, code, what) of lines that are no rows of their file."""
+        for line, text, code, what in ragged:
+            self._tally.add(Fault(code, "", what, 1, ((line, escaped(text)),)))
+            self._tally.rows[code] += 1
+        self._read += len(ragged)
+        lines, texts, codes, _ = zip(*ragged, strict=True) if ragged else ((), (), (), ())
         return pa.table(
             {
-                "_line": pa.array([line for line, _ in ragged], pa.int64()),
-                "_code": pa.array(["CSV_SHAPE"] * len(ragged), pa.string()),
-                "_text": pa.array([text for _, text in ragged], pa.string()),
+                "_line": pa.array(lines, pa.int64()),
+                "_code": pa.array(codes, pa.string()),
+                "_text": pa.array(texts, pa.string()),
             }
         )
 
@@ -197,16 +208,14 @@ class Checker:
         return Report(
             table=self._table.name,
             read=self._read,
-            accepted=self._accepted,
-            quarantined=self._read - self._accepted,
+            accepted=self.accepted,
+            quarantined=self._read - self.accepted,
             faults=self._tally.faults(self._read),
             rows=dict(self._tally.rows),
             ignored=self._ignored,
         )
 
-    def _refer(
-        self, chunk: Chunk, lines: NDArray[np.int64], column: Column, given: pa.Array
-    ) -> pa.Array:
+    def _refer(self, chunk: Chunk, column: Column, given: pa.Array) -> pa.Array:
         """Ids of another table: whoever is known there needs no further look."""
         ids = given.cast(pa.string())
         known = self._known.get(column.points_to) or Spellings(())
@@ -227,10 +236,10 @@ class Checker:
         if self._matching == "ask":
             met = self._strangers.setdefault(column.name, {})
             for row, mine, theirs in known.alike(others):
-                met.setdefault(mine, (int(lines[some[row]]), theirs))
+                met.setdefault(mine, (int(chunk.lines[some[row]]), theirs))
         return ids
 
-    def _unique(self, chunk: Chunk, lines: NDArray[np.int64], ids: pa.Array) -> pa.Array:
+    def _unique(self, chunk: Chunk, ids: pa.Array) -> pa.Array:
         same = ids
         if self._matching == "folded":
             in_force = self._known.get(self._table.name) or Spellings(())
@@ -240,7 +249,7 @@ class Checker:
         again[good] = self._seen.again(row_hashes(pa.table({"": same.take(pa.array(good))})))
         what = f"{self._table.key} comes twice"
         chunk.mark(self._table.key, Found("KEY_DUPLICATE", what, again, ids))
-        self._keys.append((ids.filter(pa.array(chunk.good)), lines[chunk.good]))
+        self._keys.append((ids.filter(pa.array(chunk.good)), chunk.lines[chunk.good]))
         return ids
 
     def _signs(self, chunk: Chunk, events: pa.Array, quantities: pa.Array) -> None:
