@@ -21,6 +21,14 @@ Feature = Literal[
 """What the blend goes by (factory/blend.py)."""
 
 
+Matching = Literal["exact", "folded", "ask"]
+"""Whether ids that differ only by case, Unicode form or blanks at their ends are one. ``ask``: the
+tenant has not said; they stay apart, and a delivery that has such ids waits for a person."""
+
+Duplicates = Literal["drop", "keep"]
+"""What becomes of an interaction that equals one before it, in the same file, in every column."""
+
+
 class _Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     pass
 
@@ -141,6 +149,12 @@ class IntakeSettings(_Settings):
     max_file_bytes: int = Field(4 * 2**30, ge=1)
     expected_hours: float = Field(0, ge=0)
     """A delivery is due so long after the last good one; 0: nobody waits for any."""
+    max_customers: int = Field(2_000_000, ge=1)
+    max_products: int = Field(2_000_000, ge=1)
+    ids: Matching = "ask"
+    """After a change to ``folded``, send the history again: what was accepted keeps its ids."""
+    duplicates: Duplicates = "drop"
+    """``keep`` is for shops whose repeated lines are quantities."""
 
 
 class SourceSettings(_Settings):

@@ -295,6 +295,12 @@ def sweep(disk: Disk, parent: Path) -> None:
             disk.remove_file(path)
 
 
+def forget(path: Path) -> None:
+    """Remove what was staged, best effort: what stays is swept by whoever writes next."""
+    with contextlib.suppress(OSError):  # the error that brought us here is the one to tell
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a folder; the kernel lets go of it if the process dies."""

@@ -11,6 +11,7 @@ from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
 from schema.tables import TABLES
+from storage.dataset import HOW, How
 from storage.stores import Stores
 from tenants.order import settings_of
 
@@ -30,9 +31,18 @@ data.add_command(pull)
 
 @data.command(name="import")
 @click.argument("tenant")
-@click.option("--customers", type=_file, help="Replaces the customers.")
-@click.option("--products", type=_file, help="Replaces the catalogue.")
-@click.option("--interactions", type=_file, help="Adds to the interactions.")
+@click.option("--customers", type=_file, help="All of them, unless added.")
+@click.option("--products", type=_file, help="The whole catalogue, unless added.")
+@click.option("--interactions", type=_file, help="New ones, unless they replace.")
+@click.option(
+    "--add",
+    multiple=True,
+    type=click.Choice(list(HOW)),
+    help="Of customers or products: each row takes the place of the one with its id.",
+)
+@click.option(
+    "--replace", multiple=True, type=click.Choice(list(HOW)), help="The file is the whole table."
+)
 @click.option("--dry-run", is_flag=True, help="Check and report; keep nothing.")
 @as_json
 @with_stores
@@ -43,6 +53,8 @@ def import_(
     customers: Path | None,
     products: Path | None,
     interactions: Path | None,
+    add: tuple[str, ...],
+    replace: tuple[str, ...],
     dry_run: bool,
     json: bool,
 ) -> None:
@@ -62,6 +74,7 @@ def import_(
         by=actor(),
         now=now(),
         dry_run=dry_run,
+        how=_how(add, replace),
     )
     if json:
         print_json(report.as_json())
@@ -174,30 +187,46 @@ def example(folder: Path) -> None:
         click.echo(path)
 
 
+def _how(add: tuple[str, ...], replace: tuple[str, ...]) -> dict[str, How]:
+    both = set(add) & set(replace)
+    if both:
+        raise click.UsageError(f"{sorted(both)[0]}: either --add or --replace")
+    told: dict[str, How] = dict.fromkeys(add, "add")
+    return told | dict.fromkeys(replace, "replace")
+
+
 def _range(least: float | None, most: float | None) -> str:
     return "" if least is None or most is None else f"{least:g} to {most:g}"
 
 
 def _print(report: ImportReport) -> None:
     done = "would be accepted" if report.dry_run else "accepted"
-    rows = [[t.table, t.read, len(t.accepted), len(t.quarantined)] for t in report.tables]
+    rows = [[t.table, t.read, t.accepted, t.quarantined] for t in report.tables]
     table(
         f"{report.tenant}, batch {report.batch}",
         ["table", "read>", f"{done}>", "quarantined>"],
         rows,
     )
     faults = [
-        [t.table, fault.code, fault.count, fault.what, _samples(fault.samples), fault.fix]
+        [
+            t.table,
+            fault.code,
+            fault.severity,
+            fault.count,
+            fault.what,
+            _samples(fault.samples),
+            fault.fix,
+        ]
         for t in report.tables
         for fault in t.faults
     ]
     if faults:
-        columns = ["table", "code", "rows>", "what", "row: value", "what to do"]
-        table("Quarantined", columns, faults)
+        columns = ["table", "code", "", "rows>", "what", "line: value", "what to do"]
+        table("What was found", columns, faults)
     for found in report.tables:
         if found.ignored:
             click.echo(f"{found.table}: ignored columns {', '.join(found.ignored)}")
 
 
 def _samples(samples: tuple[tuple[int, str], ...]) -> str:
-    return "; ".join(f"{row}: {value}" for row, value in samples[:3])
+    return "; ".join(f"{line}: {value}" for line, value in samples[:3])

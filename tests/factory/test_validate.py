@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.validate import SAMPLES, Checked, Fault, check
+from factory.faults import SAMPLES, Fault
+from factory.validate import Checked, check
 from schema.errors import Refused
 from schema.names import Event, Status
 from schema.tables import (
@@ -124,7 +125,7 @@ class TestARowThatDoesNotFit:
         assert (fault.code, fault.count) == (code, 1)
         assert fault.samples[0][0] == 2
         assert _alike(fault.samples[0][1], sample)
-        assert found.quarantined["_row"].to_pylist() == [2]
+        assert found.quarantined["_line"].to_pylist() == [2]
         assert found.quarantined["_code"].to_pylist() == [code]
         assert len(found.accepted) == 2
 
@@ -146,7 +147,7 @@ class TestARowThatDoesNotFit:
             "product_id": "P-2",
             "price": "cheap",
             "colour": "blue",
-            "_row": 2,
+            "_line": 2,
             "_code": "VALUE_TYPE",
         }
 
@@ -493,7 +494,7 @@ class TestWhateverIsDelivered:
         assert found.read == len(next(iter(columns.values())))
         assert len(found.accepted) + len(found.quarantined) == found.read
         assert all(found.quarantined["_code"].to_pylist())
-        assert len(set(found.quarantined["_row"].to_pylist())) == len(found.quarantined)
+        assert len(set(found.quarantined["_line"].to_pylist())) == len(found.quarantined)
 
     @settings(max_examples=50)
     @given(delivery=deliveries())

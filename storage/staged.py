@@ -1,0 +1,135 @@
+"""A delivery under way: nobody sees it before it is accepted, and nothing is left of it without."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schema.names import Status
+from schema.tables import TABLES
+from storage import durable
+from storage.dataset import HOW, Dataset, How, load, read_rows, swap
+from storage.durable import Disk
+from storage.parts import OWNER, Aside, Parts
+
+SELLABLE = ".sellable.json"
+"""Beside the products: which can be sold now."""
+
+ORDER = {
+    "customers": ["customer_id"],
+    "products": ["product_id"],
+    "interactions": ["customer_id", "occurred_at"],
+}
+"""What each file is sorted by."""
+
+
+class Staged:
+    """Files beside those that count, for whoever holds the lock of a tenant's data."""
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk, self._folder = disk, folder
+        self._parts: dict[str, Parts] = {}
+        self._rewritten: list[Parts] = []
+        self._aside: dict[str, Aside] = {}
+        self._keys: dict[str, list[pa.Array]] = {}
+        self._sellable: list[str] = []
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        """Take accepted rows, in the schema's columns and types."""
+        if table not in self._parts:
+            self._parts[table] = self._writer(table)
+        self._parts[table].add(rows)
+        if (key := TABLES[table].key) in rows.column_names:
+            self._keys.setdefault(table, []).extend(rows[key].chunks)
+        if table == "products":
+            sold = pc.equal(rows["status"], Status.SELLABLE.value)
+            self._sellable += rows.filter(sold)["product_id"].to_pylist()
+
+    def set_aside(self, table: str, rows: pa.Table) -> None:
+        """Take quarantined rows; called with none, it clears the batch's quarantine."""
+        if table not in self._aside:
+            folder = self._folder / "quarantine"
+            durable.make_folders(self._disk, folder)
+            self._aside[table] = Aside(self._disk, folder)
+        self._aside[table].add(rows)
+
+    def accept(self, batch: str, how: Mapping[str, How] = HOW) -> Dataset:
+        """Make all of it count at once.
+
+        Args:
+            batch: names the delivered interactions, and the quarantine.
+        """
+        before = load(self._folder) or Dataset()
+        how = {**HOW, **how}
+        for table in ("customers", "products"):
+            if table in self._parts and how[table] == "add" and before.names(table):
+                self._keep_others(table, before)
+        contents = {table: parts.finish() for table, parts in self._parts.items()}
+        batches, files = dict(before.interactions), dict(before.files)
+        if "interactions" in contents:
+            new = {batch: contents["interactions"]}
+            batches = new if how["interactions"] == "replace" else batches | new
+            files = self._files(batches, before, contents["interactions"])
+        for parts in (*self._parts.values(), *self._rewritten):
+            parts.publish()
+        for table, aside in self._aside.items():
+            aside.publish(self._folder / "quarantine" / f"{batch}-{table}.parquet")
+        if "products" in contents:
+            path = self._folder / "products" / f"{contents['products']}{SELLABLE}"
+            durable.replace(self._disk, path, orjson.dumps(sorted(self._sellable)))
+        after = Dataset(
+            self._names("customers", before), self._names("products", before), batches, files
+        )
+        if after != before:
+            swap(self._disk, self._folder, after)
+        return after
+
+    def drop(self) -> None:
+        """Best effort: what stays is swept by the next import."""
+        for each in (*self._parts.values(), *self._rewritten, *self._aside.values()):
+            each.drop()
+
+    def _keep_others(self, table: str, before: Dataset) -> None:
+        """Rows in force stay, unless one with their key was delivered."""
+        key = TABLES[table].key
+        rows = read_rows(self._folder, table, before.names(table))
+        delivered = pc.is_in(rows[key], pa.chunked_array(self._keys[table], pa.string()))
+        self.add(table, rows.filter(pc.invert(delivered)))
+
+    def _files(
+        self, batches: Mapping[str, str], before: Dataset, content: str
+    ) -> dict[str, tuple[str, ...]]:
+        """Files of the contents that count now; the delivered ones are left out if theirs did."""
+        live = set(batches.values())
+        files: dict[str, tuple[str, ...]] = {}
+        for name, owners in before.files.items():
+            left = tuple(owner for owner in owners if owner in live)
+            if left == owners:
+                files[name] = owners
+            elif left:
+                files |= self._without_lost(name, left)
+        if any(content in owners for owners in files.values()):
+            self._parts.pop("interactions").drop()
+            return files
+        return files | {part.name: (content,) for part in self._parts["interactions"].parts}
+
+    def _without_lost(self, name: str, left: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        """A merged file anew, without the batches that no longer count."""
+        rows = read_rows(self._folder, "interactions", [name])
+        parts = self._writer("interactions")
+        self._rewritten.append(parts)
+        parts.add(rows.filter(pc.is_in(rows[OWNER], pa.array(left))))
+        parts.finish()
+        return {part.name: part.owners for part in parts.parts}
+
+    def _names(self, table: str, before: Dataset) -> tuple[str, ...]:
+        if table not in self._parts:
+            return before.names(table)
+        return tuple(part.name for part in self._parts[table].parts)
+
+    def _writer(self, table: str) -> Parts:
+        folder = self._folder / table
+        durable.make_folders(self._disk, folder)
+        return Parts(self._disk, folder, ORDER[table])
