@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from factory.validate import Checked, Fault, check, escaped
 from schema.errors import Refused, during
+from schema.mapping import Reading
 from schema.names import Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
 from schema.tables import IMPORTED, Table
-from storage.inbox import Delivery, read_file
+from storage.inbox import Whole, delivery, whole
 from storage.stores import Stores
 from tenants.order import zone
 
@@ -60,7 +61,7 @@ def import_files(
     """
     with during(Stage.IMPORT, tenant.tenant):
         deliveries = {
-            table.name: read_file(files[table.name], limits.max_file_bytes)
+            table.name: whole(delivery(files[table.name], Reading(), limits, tenant=tenant.tenant))
             for table in IMPORTED
             if table.name in files
         }
@@ -94,7 +95,7 @@ def _check(
     stores: Stores,
     tenant: Tenant,
     table: Table,
-    delivery: Delivery,
+    delivery: Whole,
     known: dict[str, pa.Array],
     now: datetime,
 ) -> Checked:
@@ -152,7 +153,7 @@ def _refuse_unusable(found: Checked, table: Table, limits: IntakeSettings, name:
             )
 
 
-def _batch(deliveries: Mapping[str, Delivery]) -> str:
+def _batch(deliveries: Mapping[str, Whole]) -> str:
     if "interactions" in deliveries:
         return deliveries["interactions"].sha256[:20]
     together = "".join(delivery.sha256 for delivery in deliveries.values())

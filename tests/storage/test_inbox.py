@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.errors import Refused
-from storage.inbox import Delivery, read_file
+from storage.inbox import Whole, read_file
 
 PLENTY = 2**20
 ROWS = [{"customer_id": "007", "name": "Ada"}, {"customer_id": "8", "name": ""}]
@@ -21,7 +21,7 @@ def delivered(folder: Path, body: bytes | str, name: str = "customers.csv") -> P
     return path
 
 
-def read(folder: Path, body: bytes | str, name: str = "customers.csv") -> Delivery:
+def read(folder: Path, body: bytes | str, name: str = "customers.csv") -> Whole:
     return read_file(delivered(folder, body, name), PLENTY)
 
 
