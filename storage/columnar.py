@@ -39,10 +39,12 @@ class Columns:
         check_pages(self.path, file.metadata, self.most)
         read = unpacked = 0
         for group in range(file.num_row_groups):
+            if not file.metadata.row_group(group).num_rows:
+                continue  # its pages were not looked at either
             size = self._batch_size(group, file)
             # One thread, a stream per column: else PyArrow holds the packed bytes of a whole group.
             for batch in file.iter_batches(size, row_groups=[group], use_threads=False):
-                rows = pa.Table.from_batches([batch])
+                rows = _decoded(pa.Table.from_batches([batch]))
                 unpacked += rows.nbytes
                 if unpacked > self.most:
                     raise bomb(self.path.name, self.most, self.path.stat().st_size)
@@ -58,7 +60,7 @@ class Columns:
                 code="PARQUET_UNSUPPORTED",
             )
         if not read:
-            yield Chunk(file.schema_arrow.empty_table(), np.zeros(0, np.int64))
+            yield Chunk(_decoded(file.schema_arrow.empty_table()), np.zeros(0, np.int64))
 
     def _batch_size(self, group: int, file: pq.ParquetFile) -> int:
         """Rows that fit into a batch, however long the texts of the group's dictionaries are.
@@ -66,7 +68,7 @@ class Columns:
         A dictionary's text takes no room in the file however often it is repeated. One row tells
         the whole dictionary.
         """
-        texts = [field.name for field in file.schema_arrow if is_text(field.type)]
+        texts = [field.name for field in file.schema_arrow if is_text(_value_type(field.type))]
         if not texts:
             return _BATCH_ROWS
         widest = 0
@@ -110,6 +112,19 @@ def columns(path: Path, tenant: str, most: int) -> Columns:
             kind = "map" if pa.types.is_map(field.type) else "list or struct"
             raise unsupported(path.name, field.name, f"is a {kind}; flatten it")
     return Columns(path, tuple(file.schema_arrow.names), most)
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _decoded(rows: pa.Table) -> pa.Table:
+    """The rows with every text written out, so that what they weigh is what they are."""
+    for place, column in enumerate(rows.columns):
+        if pa.types.is_dictionary(column.type):
+            plain = column.cast(column.type.value_type)
+            rows = rows.set_column(place, rows.column_names[place], plain)
+    return rows
 
 
 def _open(path: Path, as_dictionary: list[str] | None = None) -> pq.ParquetFile:

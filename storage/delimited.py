@@ -25,6 +25,7 @@ _MOST_LINES = 1 << 18
 """Of one block, so that ten million lines that are no rows are not held at once."""
 _HEADER_MOST = 1 << 16
 _DELIMITERS = b",;\t"
+_QUOTE = ord('"')
 _END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -257,22 +258,42 @@ def records(block: bytes, delimiter: bytes, *, last: bool) -> Records:
             returns + 1
         ]  # CR LF may be parted between blocks
         breaks = np.sort(np.concatenate([breaks, returns[after != 10]]))
-    opened = None
+    begins, stops, opened = _quoted(block, data, delimiter)
     outside = np.ones(len(breaks), bool)
-    if b'"' in block:
-        field = re.compile(rb'(?<![^\r\n%b])"(?:[^"]++|"")*+("?)' % re.escape(delimiter))
-        spans = [(*found.span(), bool(found[1])) for found in field.finditer(block)]
-        if spans and not spans[-1][2]:
-            opened = spans[-1][0]
-        begin = np.array([span[0] for span in spans], np.int64)
-        end = np.array([span[1] for span in spans], np.int64)
-        if spans:
-            which = np.searchsorted(begin, breaks) - 1
-            outside = (which < 0) | (breaks >= end[which])
+    if opened is not None:
+        outside &= breaks < opened
+    if len(begins):
+        which = np.searchsorted(begins, breaks) - 1
+        outside &= (which < 0) | (breaks > stops[which])
     ends = breaks[outside] + 1
     if last and opened is None and (not len(ends) or ends[-1] < len(block)):
         ends = np.append(ends, len(block))
     return Records(ends, breaks + 1, opened)
+
+
+def _quoted(
+    block: bytes, data: NDArray[np.uint8], delimiter: bytes
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int | None]:
+    """Places of the first and last quote of quoted stretches, and of one that stays open."""
+    quotes = np.flatnonzero(data == _QUOTE)
+    edges = np.array([*delimiter, *b'\r\n"'], np.uint8)
+    before = np.append(edges[0], data)[quotes[::2]]
+    after = np.append(data, edges[0])[quotes[1::2] + 1]
+    if np.isin(before, edges).all() and np.isin(after, edges).all():
+        # Every other quote opens a field, or goes on after a doubled one, and every other one closes
+        # it or is doubled: so they alternate, and no field has to be looked at by itself.
+        last = len(quotes) - 1
+        if last % 2:
+            return quotes[::2], quotes[1::2], None
+        opened = last
+        while opened and data[quotes[opened] - 1] == _QUOTE:
+            opened -= 2
+        return quotes[:-1:2], quotes[1::2], int(quotes[opened])
+    field = re.compile(rb'(?<![^\r\n%b])"(?:[^"]++|"")*+("?)' % re.escape(delimiter))
+    spans = [(*found.span(), bool(found[1])) for found in field.finditer(block)]
+    opened = spans.pop()[0] if spans and not spans[-1][2] else None
+    places = np.array([span[:2] for span in spans], np.int64).reshape(-1, 2)
+    return places[:, 0], places[:, 1] - 1, opened
 
 
 def header(start: bytes, name: str, header_line: int, delimiter: str, *, whole: bool) -> Header:

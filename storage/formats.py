@@ -48,9 +48,7 @@ _ARCHIVES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PK\x07\x08", "a ZIP archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (0, b"Rar!\x1a\x07", "a RAR archive"),
-    (0, b"MSCF", "a cabinet archive"),
     (0, b"!<arch>\n", "an ar archive"),
-    (0, b"070701", "a cpio archive"),
     (257, b"ustar", "a tar archive"),
 )
 _OBJECTS: tuple[tuple[bytes, str], ...] = (
@@ -58,16 +56,15 @@ _OBJECTS: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy array"),
 )
 _PACKINGS = {b"\x1f\x8b": Packing.GZIP, b"\x28\xb5\x2f\xfd": Packing.ZSTD}
-_OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ", "xz"),
-    (b"ARROW1", "an Arrow file"),
-    (b"Obj\x01", "Avro"),
-    (b"ORC", "ORC"),
-    (b"\x89HDF", "HDF5"),
-    (b"SQLite format 3\0", "a SQLite database"),
-    (b"%PDF", "PDF"),
+_OTHERS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
+    (4, b"1AY&SY", "bzip2"),
+    (0, b"\xfd7zXZ", "xz"),
+    (0, b"ARROW1\0", "an Arrow file"),
+    (0, b"Obj\x01", "Avro"),
+    (0, b"\x89HDF", "HDF5"),
+    (0, b"SQLite format 3\0", "a SQLite database"),
+    (0, b"%PDF-", "PDF"),
 )
 _MARKUP = re.compile(rb"\s*<(\?xml|!doctype|html)", re.IGNORECASE)
 _MARK = b"\xef\xbb\xbf"
@@ -88,7 +85,7 @@ def named(path: Path) -> tuple[Format, Packing]:
     )
 
 
-def refuse_unsafe(name: str, start: bytes, *, unpacked: bool = False) -> None:
+def refuse_foreign(name: str, start: bytes, *, unpacked: bool = False) -> None:
     """Refuse what is never opened here, whatever it is called.
 
     Args:
@@ -96,7 +93,8 @@ def refuse_unsafe(name: str, start: bytes, *, unpacked: bool = False) -> None:
         unpacked: of what a packed file holds: then compression again is an archive in disguise.
 
     Raises:
-        Refused: an archive (``ARCHIVE_UNSAFE``) or Python objects (``FORMAT_FORBIDDEN``).
+        Refused: an archive (``ARCHIVE_UNSAFE``), Python objects (``FORMAT_FORBIDDEN``), or what
+            another program keeps (``DATA_WRONG_FORMAT``).
     """
     for magic, what in _OBJECTS:
         if start.startswith(magic):
@@ -105,6 +103,9 @@ def refuse_unsafe(name: str, start: bytes, *, unpacked: bool = False) -> None:
             )
     if start.startswith(b"PK") and b"[Content_Types].xml" in start[:START]:
         raise _wrong(name, "an Excel workbook")
+    for place, magic, what in _OTHERS:
+        if start[place : place + len(magic)] == magic:
+            raise _wrong(name, what)
     for place, magic, what in _ARCHIVES:
         if start[place : place + len(magic)] == magic:
             raise _archive(name, what)
@@ -125,8 +126,7 @@ def check_packed(name: str, start: bytes, form: Format, packing: Packing) -> Non
         )
     due = form if form is Format.PARQUET else packing
     if found != due:
-        other = next((what for magic, what in _OTHERS if start.startswith(magic)), "something else")
-        raise _wrong(name, found or other)
+        raise _wrong(name, found or "something else")
 
 
 def check_text(name: str, start: bytes, form: Format) -> None:
@@ -135,7 +135,7 @@ def check_text(name: str, start: bytes, form: Format) -> None:
     Args:
         start: the first START bytes, unpacked and decoded.
     """
-    found = next((what for magic, what in _OTHERS if start.startswith(magic)), "")
+    found = ""
     if start.startswith(b"PAR1"):
         found = Format.PARQUET
     elif _MARKUP.match(start.removeprefix(_MARK)):

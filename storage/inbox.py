@@ -13,7 +13,7 @@ from schema.mapping import Reading
 from schema.settings import IntakeSettings
 from storage import columnar, delimited, durable, jsonlines
 from storage.chunks import Chunk
-from storage.formats import START, Format, Packing, check_packed, check_text, named, refuse_unsafe
+from storage.formats import START, Format, Packing, check_packed, check_text, named, refuse_foreign
 from storage.unpacked import most_unpacked, pieces, utf8
 
 log = logging.getLogger("recfactory.security")
@@ -89,7 +89,7 @@ def delivery(path: Path, reading: Reading, limits: IntakeSettings, *, tenant: st
             )
         with path.open("rb") as file:
             start = file.read(START)
-        refuse_unsafe(path.name, start)
+        refuse_foreign(path.name, start)
         form, packing = named(path)
         check_packed(path.name, start, form, packing)
         most = most_unpacked(size, limits)
@@ -108,7 +108,7 @@ def _text(
 ) -> tuple[tuple[str, ...], Callable[[], Iterator[Chunk]]]:
     """Column names of a text file, and what reads its rows."""
     if packing:
-        refuse_unsafe(path.name, next(pieces(path, packing, most), b"")[:START], unpacked=True)
+        refuse_foreign(path.name, next(pieces(path, packing, most), b"")[:START], unpacked=True)
 
     def flow() -> Iterator[bytes]:
         return utf8(path, packing, most, reading)

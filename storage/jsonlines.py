@@ -62,12 +62,10 @@ class JsonLines:
         places: list[int] = []
         ragged = []
         for place, line in enumerate(lines, number):
-            if not line.strip(" \t\r"):
-                continue
             row, why = _row(line)
             if why:
                 ragged.append(Ragged(place, line.removesuffix("\r"), "JSON_INVALID", why))
-            else:
+            elif row:
                 rows.append(row)
                 places.append(place)
         columns = [pa.array([row.get(name) for row in rows], pa.string()) for name in self.names]
@@ -118,9 +116,14 @@ def blocks(file: str, flow: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _row(line: str) -> tuple[dict[str, Any], str]:
-    """The texts of one object, or why it is no row."""
+    """The texts of one object, or why it is no row; neither for a blank line."""
     try:
-        row = _DECODER.decode(line)
+        row, end = _SCAN(line, 0)
+        if line[end:].strip(_BLANKS):
+            return {}, f"more than one object, from its column {end + 1:,} on"
+    except StopIteration:  # nothing begins here: how the scanner says it
+        trimmed = line.lstrip(_BLANKS)
+        return _row(trimmed) if trimmed and trimmed != line else ({}, "no JSON" if trimmed else "")
     except RecursionError:
         return {}, "nested too deeply"
     except json.JSONDecodeError as error:
@@ -132,23 +135,25 @@ def _row(line: str) -> tuple[dict[str, Any], str]:
     if not row:
         return {}, "an object without a value"
     for name, value in row.items():
-        if type(value) is bool:
-            row[name] = "true" if value else "false"
-        elif not (value is None or type(value) is str):
-            return {}, f"{name[:80]!r} holds a list or an object"
-        elif value and not _is_text(value):
-            return {}, f"{name[:80]!r} holds half a character"
+        if type(value) is not str or not value.isascii():
+            why = _made_text(row, name, value)
+            if why:
+                return {}, why
     return row, ""
 
 
-def _is_text(value: str) -> bool:
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _made_text(row: dict[str, Any], name: str, value: Any) -> str:
+    """See to a value that is no plain text; why it is none, if it cannot be made one."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return f"{ascii(name)[:80]} holds half a character"
+    elif isinstance(value, bool):
+        row[name] = "true" if value else "false"
+    elif value is not None:
+        return f"{ascii(name)[:80]} holds a list or an object"
+    return ""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -173,3 +178,5 @@ _AS_WRITTEN: Callable[[str], Any] = str
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_once, parse_constant=_constant, parse_float=_AS_WRITTEN, parse_int=_whole
 )
+_SCAN = _DECODER.scan_once
+_BLANKS = " \t\r"

@@ -48,6 +48,8 @@ def check_pages(path: Path, metadata: pq.FileMetaData, most: int) -> None:
         for group in range(metadata.num_row_groups):
             at_once = 0
             row_group = metadata.row_group(group)
+            if not row_group.num_rows:
+                continue  # it has no pages, or none that are read
             for number in range(row_group.num_columns):
                 column = row_group.column(number)
                 begin = column.data_page_offset
