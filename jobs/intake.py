@@ -7,21 +7,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from factory.faults import Fault
 from factory.validate import Checker, Report
 from schema.errors import Refused, during
+from schema.mapping import Reading
 from schema.names import Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
 from schema.tables import CUSTOMERS, IMPORTED, PRODUCTS, TABLES, Table
+from storage.chunks import Chunk
 from storage.dataset import HOW, Dataset, How
 from storage.imports import batch_name
-from storage.inbox import read_file
+from storage.inbox import Delivery, delivery
 from storage.staged import Staged
 from storage.stores import Stores
 from tenants.order import zone
@@ -71,7 +71,7 @@ def import_files(
     """
     with during(Stage.IMPORT, tenant.tenant):
         deliveries = {
-            table.name: Delivery(files[table.name], limits)
+            table.name: delivery(files[table.name], Reading(), limits, tenant=tenant.tenant)
             for table in IMPORTED
             if table.name in files
         }
@@ -119,7 +119,7 @@ class _Check:
         self._dataset = stores.datasets.of(tenant.uid) or Dataset()
         self._known: dict[str, pa.Array] = {}
 
-    def take(self, table: Table, delivery: "Delivery", name: str) -> Report:
+    def take(self, table: Table, delivery: Delivery, name: str) -> Report:
         """Check a table's rows and stage them.
 
         Raises:
@@ -184,37 +184,6 @@ class _Check:
         key = TABLES[table].key
         rows = self._stores.datasets.read(self._tenant.uid, table, self._dataset, [key])
         return rows[key].combine_chunks()
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Rows of a file, their lines, and (line, text, code, what) of lines that are no rows."""
-
-    rows: pa.Table
-    lines: NDArray[np.int64]
-    ragged: list[tuple[int, str, str, str]]
-
-
-class Delivery:
-    """Until files are read by chunks: today's reader behind tomorrow's interface."""
-
-    def __init__(self, path: Path, limits: IntakeSettings) -> None:
-        self._found = read_file(path, limits.max_file_bytes)
-        self.sha256 = self._found.sha256
-        self._first = 1 if path.suffix == ".parquet" else 2
-
-    def chunks(self) -> Iterator[Chunk]:
-        rows = self._found.rows
-        what = "another number of fields than the header"
-        ragged = [(line, text, "CSV_SHAPE", what) for line, text in self._found.ragged]
-        lines = np.arange(self._first, self._first + len(rows))
-        for start in range(0, max(len(rows), 1), _CHUNK):
-            last = start + _CHUNK >= len(rows)
-            part = slice(start, start + _CHUNK)
-            yield Chunk(rows.slice(start, _CHUNK), lines[part], ragged if last else [])
-
-
-_CHUNK = 1 << 19
 
 
 def _chunks(delivery: Delivery, tenant: Tenant) -> Iterator[Chunk]:

@@ -147,6 +147,13 @@ class IntakeSettings(_Settings):
     refuse_unknown_above_share: float = Field(0.2, ge=0, le=1)
     """The same for rows that name an unknown customer or product."""
     max_file_bytes: int = Field(4 * 2**30, ge=1)
+    """Of one file, as it is delivered."""
+    max_unpacked_bytes: int = Field(16 * 2**30, ge=1)
+    """Of one file, unpacked; stopped there, whatever the file says of itself."""
+    max_unpacked_ratio: float = Field(200.0, ge=1)
+    """Unpacked bytes to delivered ones; counts from 64 MiB of unpacked ones on."""
+    max_rows: int = Field(50_000_000, ge=1)
+    """Of one file."""
     expected_hours: float = Field(0, ge=0)
     """A delivery is due so long after the last good one; 0: nobody waits for any."""
     max_customers: int = Field(2_000_000, ge=1)
