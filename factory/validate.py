@@ -4,7 +4,7 @@ A row that does not fit is quarantined with the code of its first fault; accepte
 read, always. A table that cannot be used at all is refused whole.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from factory.mapped import LEFT_OUT, OF, OTHER_CURRENCY, OUT, mapped
 from schema.errors import Refused
+from schema.mapping import AS_IT_COMES, TableMapping
 from schema.names import Event
 from schema.tables import CONTROL, ID_MAX_BYTES, Column, Kind, Table
 
@@ -50,6 +52,8 @@ _FIX = {
     "VALUE_MISSING": "this column must not be empty",
     "TIME_FORMAT": "use ISO 8601, like 2026-03-08T10:00:00Z",
     "TIME_RANGE": "correct the time",
+    LEFT_OUT: "nothing, if the mapping is right",
+    OTHER_CURRENCY: "send it converted, or to the tenant whose currency it is",
     "CSV_SHAPE": "give every line as many fields as the header has",
 }
 
@@ -78,9 +82,10 @@ class Checked:
     """A table after validation.
 
     Attributes:
+        read: rows that were judged; a mapping may make several of a delivered one.
         accepted: the schema's columns and types, rows in the order they came.
         quarantined: the rows as they came, as text, with ``_row`` and ``_code``.
-        ignored: columns the schema does not know.
+        ignored: columns that nothing was made of.
     """
 
     table: str
@@ -98,11 +103,14 @@ def check(
     zone: ZoneInfo,
     now: datetime,
     known: Mapping[str, Collection[str] | pa.Array],
+    how: TableMapping = AS_IT_COMES,
+    currency: str = "",
 ) -> Checked:
     """Bring a delivered table into the universal schema.
 
     Args:
         rows: columns of any type; text is parsed as each column's kind says.
+        how: what the tenant declared of its files; currency: the tenant's own.
         zone: of times that name none. Where a local time occurs twice the first is taken.
         now: aware; times more than a day later are faults.
         known: by table name, the ids that an id pointing there may have.
@@ -110,8 +118,10 @@ def check(
     Raises:
         Refused: no rows, a required column missing or twice, a column of an unusable type.
     """
-    _check_shape(rows, table)
-    judge = _Judge(rows, now, zone)
+    came = rows
+    rows = mapped(came, how, table, delivered=now, currency=currency)
+    _check_shape(rows, table, came.column_names)
+    judge = _Judge(rows, came, now, zone)
     columns = {}
     for column in table.columns:
         given = _text_or_native(rows, column)
@@ -119,22 +129,23 @@ def check(
         if column.points_to:
             judge.refer(column, columns[column.name], known.get(column.points_to, ()))
     if table.key:
-        judge.unique(table.column(table.key), columns[table.key])
+        code = LEFT_OUT if how.repeated_keys else "KEY_DUPLICATE"
+        judge.unique(table.column(table.key), columns[table.key], code)
     if table.name == "interactions":
         judge.quantity_sign(columns["event"], columns["quantity"])
     accepted = pa.table({column.name: columns[column.name] for column in table.columns})
-    known_names = {column.name for column in table.columns}
+    used = {column for _, column in how.needs} | set(rows.column_names) & set(columns)
     return Checked(
         table=table.name,
         read=len(rows),
         accepted=accepted.filter(pa.array(judge.good)),
         quarantined=judge.quarantined(),
         faults=tuple(judge.faults),
-        ignored=tuple(name for name in rows.column_names if name not in known_names),
+        ignored=tuple(name for name in came.column_names if name not in used),
     )
 
 
-def _check_shape(rows: pa.Table, table: Table) -> None:
+def _check_shape(rows: pa.Table, table: Table, found: Sequence[str]) -> None:
     names = rows.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -144,8 +155,9 @@ def _check_shape(rows: pa.Table, table: Table) -> None:
     missing = [c.name for c in table.columns if c.required and c.name not in names]
     if missing:
         raise Refused(
-            f"column {missing[0]!r} not found; found: {', '.join(names)[:200]}",
-            f"rename the columns of {table.name} as `recfactory data schema` lists them",
+            f"column {missing[0]!r} not found; found: {', '.join(found)[:200]}",
+            f"map the columns of {table.name}, as `recfactory data suggest FILE` proposes, or name "
+            "them as `recfactory data schema` does",
             code="SCHEMA_MISSING",
         )
     if not len(rows):
@@ -204,14 +216,24 @@ _READABLE: Mapping[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
 """Types a column of each kind may have beside text."""
 
 
+_OUT = {
+    LEFT_OUT: "the mapping leaves these rows out",
+    OTHER_CURRENCY: "the row is in another currency than the tenant's",
+}
+
+
 class _Judge:
     """Collects faults; a row keeps the code of its first one."""
 
-    def __init__(self, rows: pa.Table, now: datetime, zone: ZoneInfo) -> None:
-        self._rows, self._now, self._zone = rows, now, zone
+    def __init__(self, rows: pa.Table, came: pa.Table, now: datetime, zone: ZoneInfo) -> None:
+        self._rows, self._came, self._now, self._zone = rows, came, now, zone
+        self._of = rows[OF].combine_chunks() if OF in rows.column_names else None
         self.good = np.ones(len(rows), bool)
+        self._judged = np.ones(len(rows), bool)
         self._codes = np.full(len(rows), "", object)
         self.faults: list[Fault] = []
+        if OUT in rows.column_names:
+            self._take_out(rows[OUT].combine_chunks())
 
     def read(self, column: Column, given: pa.Array | None) -> pa.Array:
         if given is None:
@@ -231,11 +253,35 @@ class _Judge:
         what = f"{column.name} is not among the {column.points_to}"
         self._fault("REF_UNKNOWN", column, ~found & self.good, ids, what)
 
-    def unique(self, column: Column, ids: pa.Array) -> None:
+    def _take_out(self, codes: pa.Array) -> None:
+        """Rows that the mapping has decided about are not judged."""
+        for code, what in _OUT.items():
+            where = np.flatnonzero(_flags(pc.equal(codes, code)))
+            if len(where):
+                came = [c.to_pylist() for c in self._as_came(where[:SAMPLES]).values()]
+                texts = (",".join(map(str, row)) for row in zip(*came, strict=True))
+                samples = tuple(zip(self._lines(where[:SAMPLES]), map(escaped, texts), strict=True))
+                self.faults.append(Fault(code, "", what, len(where), samples))
+                self._codes[where] = code
+                self.good[where] = False
+        self._judged = self.good.copy()
+
+    def _lines(self, where: NDArray[np.int64]) -> list[int]:
+        """Delivered rows, from 1."""
+        of = where if self._of is None else self._of.take(pa.array(where)).to_numpy()
+        return [int(row) + 1 for row in of]
+
+    def _as_came(self, where: NDArray[np.int64]) -> dict[str, pa.ChunkedArray]:
+        """Delivered columns as text."""
+        rows = pa.array(where) if self._of is None else self._of.take(pa.array(where))
+        names = self._came.column_names
+        return {name: _as_text(self._came[name]).take(rows) for name in names}
+
+    def unique(self, column: Column, ids: pa.Array, code: str) -> None:
         fitting = pd.Series(ids.to_pandas())[self.good]
         again = np.zeros(len(ids), bool)
         again[self.good] = fitting.duplicated(keep="first").to_numpy()
-        self._fault("KEY_DUPLICATE", column, again, ids, f"{column.name} comes twice")
+        self._fault(code, column, again, ids, f"{column.name} comes twice")
 
     def quantity_sign(self, events: pa.Array, quantities: pa.Array) -> None:
         returns = _flags(pc.equal(events, Event.RETURN.value))
@@ -246,9 +292,8 @@ class _Judge:
 
     def quarantined(self) -> pa.Table:
         bad = np.flatnonzero(~self.good)
-        names = self._rows.column_names
-        columns = {name: _as_text(self._rows[name]).take(pa.array(bad)) for name in names}
-        columns["_row"] = pa.chunked_array([pa.array(bad + 1)])
+        columns = self._as_came(bad)
+        columns["_row"] = pa.chunked_array([pa.array(self._lines(bad), pa.int64())])
         columns["_code"] = pa.chunked_array([pa.array(self._codes[bad], pa.string())])
         return pa.table(columns)
 
@@ -364,14 +409,12 @@ class _Judge:
     def _fault(
         self, code: str, column: Column, rows: NDArray[np.bool_], values: pa.Array, what: str
     ) -> None:
+        rows = rows & self._judged
         where = np.flatnonzero(rows)
         if not len(where):
             return
         shown = values.take(pa.array(where[:SAMPLES])).cast(pa.string()).to_pylist()
-        samples = tuple(
-            (int(row) + 1, escaped(value))
-            for row, value in zip(where[:SAMPLES], shown, strict=True)
-        )
+        samples = tuple(zip(self._lines(where[:SAMPLES]), map(escaped, shown), strict=True))
         self.faults.append(Fault(code, column.name, what, len(where), samples))
         first = rows & self.good
         self._codes[first] = code

@@ -9,8 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from factory.mapped import LEFT_OUT
 from factory.validate import Checked, Fault, check, escaped
 from schema.errors import Refused, during
+from schema.mapping import declared
 from schema.names import Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
@@ -102,7 +104,16 @@ def _check(
         if column.points_to and column.points_to not in known:
             key = stores.datasets.read(tenant.uid, column.points_to)[column.name]
             known[column.points_to] = key.combine_chunks()
-    found = check(delivery.rows, table, zone=zone(tenant.timezone), now=now, known=known)
+    mapping = declared(tenant.mapping)
+    found = check(
+        delivery.rows,
+        table,
+        zone=zone(tenant.timezone),
+        now=now,
+        known=known,
+        how=mapping.of(table.name),
+        currency=mapping.currency,
+    )
     return _with_ragged(found, delivery.ragged)
 
 
@@ -132,20 +143,31 @@ def _with_ragged(found: Checked, ragged: list[tuple[int, str]]) -> Checked:
 def _refuse_unusable(found: Checked, table: Table, limits: IntakeSettings, name: str) -> None:
     """Too many bad rows mean a broken export, not a few slips: nothing of it is taken."""
     codes = found.quarantined["_code"].to_pylist()
-    unknown = codes.count("REF_UNKNOWN")
+    unknown, left_out = codes.count("REF_UNKNOWN"), codes.count(LEFT_OUT)
+    unfit, meant = len(codes) - left_out, found.read - left_out
+    if not meant:
+        raise Refused(
+            f"{name}: the mapping leaves out all {found.read:,} rows",
+            f"correct the mapping of {table.name}, or do not send the file",
+            code="DATA_NO_ROWS",
+        )
     for bad, share, of_reference in (
-        (len(codes) - unknown, limits.refuse_above_share, False),
+        (unfit - unknown, limits.refuse_above_share, False),
         (unknown, limits.refuse_unknown_above_share, True),
     ):
-        allowed = max(limits.refuse_above_rows, share * found.read)
-        if bad > allowed or (bad and len(codes) == found.read):
+        allowed = max(limits.refuse_above_rows, share * meant)
+        if bad > allowed or (bad and unfit == meant):
             worst = max(
-                (f for f in found.faults if (f.code == "REF_UNKNOWN") is of_reference),
+                (
+                    f
+                    for f in found.faults
+                    if (f.code == "REF_UNKNOWN") is of_reference and f.code != LEFT_OUT
+                ),
                 key=lambda fault: fault.count,
             )
             row, value = worst.samples[0]
             raise Refused(
-                f"{name}: {len(codes):,} of {found.read:,} {table.name} do not fit, most of them "
+                f"{name}: {unfit:,} of {meant:,} {table.name} do not fit, most of them "
                 f"because {worst.what} (row {row}: {value!r})",
                 f"{worst.fix}; nothing was taken from this file",
                 code=worst.code,
