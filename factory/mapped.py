@@ -34,7 +34,7 @@ def mapped(
     """Give delivered rows the universal names and texts.
 
     Args:
-        rows: any part of a delivered file; text columns, or Parquet's own types.
+        rows: any part of a delivered file, no column named twice; text, or Parquet's own types.
         delivered: aware; what a source that is ``delivered`` becomes.
         currency: the tenant's own.
 
@@ -43,7 +43,7 @@ def mapped(
         delivered, in the same order: universal columns as text, numbers or timestamps, and OF, OUT.
 
     Raises:
-        Refused: a column that the mapping names is not in the file, or is there twice.
+        Refused: a column that the mapping names is not in the file (``SCHEMA_MISSING``).
 
     Cost: O(rows x columns), a few copies of the columns that need repair.
     """
@@ -66,8 +66,9 @@ def mapped(
         if column.name not in made:
             maker.make(column, made)
     left_out |= maker.left_out
-    out = np.where(left_out, LEFT_OUT, np.where(foreign, OTHER_CURRENCY, None))
-    return pa.table({**made, OF: pa.array(of), OUT: pa.array(out, pa.string())})
+    code = pc.if_else(pa.array(foreign), OTHER_CURRENCY, pa.scalar(None, pa.string()))
+    out = pc.if_else(pa.array(left_out), LEFT_OUT, code)
+    return pa.table({**made, OF: pa.array(of), OUT: out})
 
 
 class _Maker:
@@ -113,7 +114,7 @@ class _Maker:
         source = self._how.columns.get("quantity", Source(column="quantity"))
         if source.column not in self._rows.column_names:
             return events
-        quantity = _plain(self._number(source.column, source, _QUANTITY))
+        quantity = plain_numbers(self._number(source.column, source, _QUANTITY))
         negative = pc.fill_null(pc.less(quantity, 0), False)
         return pc.if_else(negative, Event.RETURN.value, events)
 
@@ -143,7 +144,7 @@ class _Maker:
         if source.words:
             text = self._translated(text, source.words)
         if source.decimal != "." or source.thousands:
-            text = _plain_numbers(text, source)
+            text = _in_plain_form(text, source)
         return _times(text, source.time) if source.time else text
 
     def _translated(self, text: pa.Array, words: Mapping[str, str]) -> pa.Array:
@@ -162,12 +163,6 @@ def _refuse_absent(rows: pa.Table, how: TableMapping, table: Table) -> None:
                 f"found: {', '.join(found)[:200]}",
                 f"correct the mapping of {table.name}, or the file",
                 code="SCHEMA_MISSING",
-            )
-        if found.count(column) > 1:
-            raise Refused(
-                f"column {column!r}, of which the mapping makes {name!r}, appears twice",
-                "name every column once",
-                code="SCHEMA_DUPLICATE",
             )
 
 
@@ -190,7 +185,7 @@ def _held(
     return of[order], product, _flags(pc.is_null(product))
 
 
-def _plain_numbers(text: pa.Array, source: Source) -> pa.Array:
+def _in_plain_form(text: pa.Array, source: Source) -> pa.Array:
     """Numbers of the declared form as 1234.56; what is of no such form is marked."""
     point = rf"\{source.decimal}"
     parts = _PARTS[source.thousands]
@@ -233,7 +228,7 @@ def _since_1970(counts: pa.Array, form: str) -> pa.Array:
 
 def _product(one: pa.Array, other: pa.Array) -> pa.Array:
     """Of numbers; text that shows both where one of them cannot be read."""
-    product = pc.multiply(_plain(one), _plain(other))
+    product = pc.multiply(plain_numbers(one), plain_numbers(other))
     texts = [_text(one), _text(other)]
     told = pc.and_(*(pc.not_equal(pc.fill_null(text, ""), "") for text in texts))
     unread = pc.and_(pc.is_null(product), told)
@@ -243,8 +238,8 @@ def _product(one: pa.Array, other: pa.Array) -> pa.Array:
     return pc.if_else(unread, shown, product.cast(pa.string()))
 
 
-def _plain(values: pa.Array) -> pa.Array:
-    """Float64; null for what is no plain number."""
+def plain_numbers(values: pa.Array) -> pa.Array:
+    """Numbers, or text that is a number with a decimal point, as float64; null for anything else."""
     if not _is_text(values.type):
         return values.cast(pa.float64(), safe=False)
     shaped = pc.match_substring_regex(values, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")

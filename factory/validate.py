@@ -119,6 +119,7 @@ def check(
         Refused: no rows, a required column missing or twice, a column of an unusable type.
     """
     came = rows
+    _refuse_twice(came.column_names)
     rows = mapped(came, how, table, delivered=now, currency=currency)
     _check_shape(rows, table, came.column_names)
     judge = _Judge(rows, came, now, zone)
@@ -145,14 +146,16 @@ def check(
     )
 
 
-def _check_shape(rows: pa.Table, table: Table, found: Sequence[str]) -> None:
-    names = rows.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
+def _refuse_twice(found: Sequence[str]) -> None:
+    twice = sorted({name for name in found if found.count(name) > 1})
     if twice:
         raise Refused(
             f"column {twice[0]!r} appears twice", "name every column once", code="SCHEMA_DUPLICATE"
         )
-    missing = [c.name for c in table.columns if c.required and c.name not in names]
+
+
+def _check_shape(rows: pa.Table, table: Table, found: Sequence[str]) -> None:
+    missing = [c.name for c in table.columns if c.required and c.name not in rows.column_names]
     if missing:
         raise Refused(
             f"column {missing[0]!r} not found; found: {', '.join(found)[:200]}",

@@ -1,7 +1,8 @@
 """How a tenant's own files look: declared once in its order, so that nothing about them is guessed."""
 
+import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, datetime
 from time import strptime
 from typing import Annotated, Any, Literal, Self
 
@@ -107,8 +108,14 @@ class Source(_Part, validate_by_name=True):
         return full["from"] if set(full) == {"from"} else full
 
 
+_DIRECTIVES = {f"%{letter}" for letter in "YymdBbjAaHIMSfpz%"}
+"""Of a time's form: those that mean the same on every machine."""
+
+
 def _tells_the_day(form: str) -> bool:
-    day = date(2026, 11, 22)
+    day = datetime(2026, 11, 22, tzinfo=UTC)
+    if set(re.findall("%.", form)) - _DIRECTIVES:
+        return False
     try:
         return strptime(day.strftime(form), form)[:3] == (day.year, day.month, day.day)
     except ValueError:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from jobs.cli import mapping
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
 from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
@@ -122,6 +123,10 @@ def example(folder: Path) -> None:
     """
     for path in write_example(folder):
         click.echo(path)
+
+
+data.add_command(mapping.suggest_)
+data.add_command(mapping.mapping)
 
 
 def _range(least: float | None, most: float | None) -> str:

@@ -6,17 +6,23 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.cases import SHARED
 from factory.mapped import LEFT_OUT
+from factory.sniff import sniff
+from factory.suggest import proposed, suggest, tables_in
 from factory.validate import Checked
 from jobs.intake import ImportReport, import_files
 from schema.errors import FactoryError
-from schema.mapping import read_mapping
+from schema.mapping import Reading, read_mapping
 from schema.names import TenantId
+from schema.tables import INTERACTIONS
 from tests.world import ACME, BETA, NOW, World, open_world
 
 DATA = SHARED / "data"
@@ -150,3 +156,277 @@ class TestEveryFolder:
 
         assert taken(delivery) == expected
         assert {code for table in delivery.values() for code in faults(table)} <= {LEFT_OUT}
+
+
+def raw(folder: str, name: str) -> Path:
+    return DATA / folder / "raw" / name
+
+
+def lines(table: pa.Table) -> list[tuple[Any, ...]]:
+    """What every interaction says, in an order that does not depend on the file's."""
+    names = ("customer_id", "product_id", "event", "quantity", "value", "occurred_at")
+    columns = [table[name].to_pylist() for name in names]
+    rounded = [
+        [round(value, 4) if isinstance(value, float) else value for value in column]
+        for column in columns
+    ]
+    return sorted(zip(*rounded, strict=True), key=repr)
+
+
+class TestLinesWithoutACustomer:
+    FOLDERS = ("online_retail", "crm_opportunities")
+
+    @pytest.mark.parametrize("folder", FOLDERS)
+    def test_are_refused_for_nobody_is_in_them(self, folder: str, client: Client) -> None:
+        lonely = DATA / folder / "interactions_no_customer.parquet"
+        files = {**common(folder), "interactions": lonely}
+
+        assert client.refused(**files) == "ID_EMPTY"
+
+    @pytest.mark.parametrize("folder", FOLDERS)
+    def test_are_refused_as_no_rows_where_the_mapping_leaves_them_out(
+        self, folder: str, client: Client
+    ) -> None:
+        client.declare('interactions: {leave_out: {customer_id: [""]}}')
+        lonely = DATA / folder / "interactions_no_customer.parquet"
+
+        assert client.refused(**{**common(folder), "interactions": lonely}) == "DATA_NO_ROWS"
+
+
+class TestTheInvoicesOfAWholesaler:
+    """online_retail: the busiest month, customer ids as 17733.0."""
+
+    FILE = raw("online_retail", "online_retail_2011-11.csv")
+    MAPPING = """
+        currency: GBP
+        customers:
+          columns: {customer_id: {from: CustomerID, ending: ".0"}, region: Country}
+          leave_out: {CustomerID: [""]}
+          repeated_keys: first
+        products:
+          columns: {product_id: StockCode, name: {from: Description, trim: true}, price: UnitPrice}
+          repeated_keys: first
+        interactions:
+          columns:
+            customer_id: {from: CustomerID, ending: ".0"}
+            product_id: StockCode
+            quantity: Quantity
+            value: {product_of: [Quantity, UnitPrice]}
+            occurred_at: InvoiceDate
+          leave_out: {CustomerID: [""]}
+          negative_quantity: return
+        """
+
+    def test_are_refused_as_they_are(self, client: Client) -> None:
+        assert client.refused(customers=self.FILE) == "SCHEMA_MISSING"
+
+    def test_give_customers_products_and_lines_out_of_one_file(self, client: Client) -> None:
+        client.declare(self.MAPPING)
+
+        delivery = client.deliver(customers=self.FILE, products=self.FILE, interactions=self.FILE)
+
+        assert taken(delivery) == (1711, 2963, 65_598)
+        assert delivery["interactions"].read == 84_711
+        assert faults(delivery["interactions"]) == {LEFT_OUT: 84_711 - 65_598}
+
+    def test_are_the_lines_of_that_month_in_the_common_form(self, client: Client) -> None:
+        client.declare(self.MAPPING)
+        delivery = client.deliver(customers=self.FILE, products=self.FILE, interactions=self.FILE)
+        year = pq.read_table(common("online_retail")["interactions"])
+        when = pc.strftime(year["occurred_at"], "%Y-%m")
+
+        month = year.filter(pc.equal(when, "2011-11"))
+
+        assert lines(delivery["interactions"].accepted) == lines(month)
+
+
+class TestAPipelineOfOpportunities:
+    """crm_opportunities: stages instead of events, two dates, an account that may be missing."""
+
+    FILES: Mapping[str, Path] = {
+        "customers": raw("crm_opportunities", "accounts.csv"),
+        "products": raw("crm_opportunities", "products.csv"),
+        "interactions": raw("crm_opportunities", "sales_pipeline.csv"),
+    }
+    MAPPING = """
+        customers:
+          columns: {customer_id: account, name: account, segment: sector, region: office_location}
+        products:
+          columns: {product_id: product, name: product, category: series, price: sales_price}
+        interactions:
+          columns:
+            customer_id: account
+            product_id: {from: product, words: {GTXPro: GTX Pro}}
+            event:
+              from: deal_stage
+              words: {Won: purchase, Lost: view, Engaging: view, Prospecting: view}
+            value: close_value
+            occurred_at:
+              by_event: {purchase: close_date, view: engage_date}
+              time: "%d-%m-%y"
+          leave_out: {account: [""], engage_date: [""]}
+        """
+
+    def test_is_refused_as_it_is(self, client: Client) -> None:
+        assert client.refused(**self.FILES) == "SCHEMA_MISSING"
+
+    def test_comes_in_as_purchases_and_views(self, client: Client) -> None:
+        client.declare(self.MAPPING)
+
+        delivery = client.deliver(**self.FILES)
+
+        assert taken(delivery) == (85, 7, 7375 - 163)
+        assert faults(delivery["interactions"]) == {LEFT_OUT: 1425 + 163}
+        events = pc.value_counts(delivery["interactions"].accepted["event"]).to_pylist()
+        assert {"values": "purchase", "counts": 4238} in events
+
+    def test_is_the_common_form_but_for_the_product_that_is_spelt_in_two_ways(
+        self, client: Client
+    ) -> None:
+        client.declare(self.MAPPING)
+        mine = client.deliver(**self.FILES)["interactions"].accepted
+        theirs = pq.read_table(common("crm_opportunities")["interactions"])
+        theirs = theirs.filter(pc.is_valid(theirs["occurred_at"]))
+
+        spelt = [(c, "GTX Pro" if p == "GTXPro" else p, *rest) for c, p, *rest in lines(theirs)]
+
+        assert lines(mine) == sorted(spelt, key=repr)
+
+    def test_without_that_word_names_products_that_nobody_knows(self, client: Client) -> None:
+        client.declare(self.MAPPING.replace("{from: product, words: {GTXPro: GTX Pro}}", "product"))
+
+        assert faults(client.deliver(**self.FILES)["interactions"])["REF_UNKNOWN"] > 1000
+
+
+class TestASuperstore:
+    """superstore: customers, products and lines in one wide file."""
+
+    FILE = raw("superstore", "superstore.csv")
+    MAPPING = """
+        currency: USD
+        customers:
+          columns: {customer_id: Customer ID, name: Customer Name, segment: Segment, region: Region}
+          repeated_keys: first
+        products:
+          columns: {product_id: Product ID, name: {from: Product Name, trim: true}, category: Category}
+          repeated_keys: first
+        interactions:
+          columns:
+            customer_id: Customer ID
+            product_id: Product ID
+            quantity: Quantity
+            value: Sales
+            occurred_at: Order Date
+        """
+
+    def test_is_refused_as_it_is(self, client: Client) -> None:
+        assert client.refused(products=self.FILE) == "SCHEMA_MISSING"
+
+    def test_fills_three_tables(self, client: Client) -> None:
+        client.declare(self.MAPPING)
+
+        delivery = client.deliver(customers=self.FILE, products=self.FILE, interactions=self.FILE)
+
+        assert taken(delivery) == (793, 1862, 9994)
+        assert faults(delivery["products"]) == {LEFT_OUT: 9994 - 1862}
+        theirs = pq.read_table(common("superstore")["interactions"])
+        assert lines(delivery["interactions"].accepted) == lines(theirs)
+
+
+class TestTheHoldingsOfATelephoneCompany:
+    """telco_holdings: a column for each service, and no times."""
+
+    FILE = raw("telco_holdings", "Telco-Customer-Churn.csv")
+    HOLDINGS = """
+            PhoneService: {Yes: PhoneService}
+            MultipleLines: {Yes: MultipleLines}
+            InternetService: {DSL: InternetService_DSL, Fiber optic: InternetService_Fiber}
+            OnlineSecurity: {Yes: OnlineSecurity}
+            OnlineBackup: {Yes: OnlineBackup}
+            DeviceProtection: {Yes: DeviceProtection}
+            TechSupport: {Yes: TechSupport}
+            StreamingTV: {Yes: StreamingTV}
+            StreamingMovies: {Yes: StreamingMovies}
+    """
+    MAPPING = f"""
+        customers:
+          columns: {{customer_id: customerID, segment: Contract}}
+        products:
+          repeated_keys: first
+          holdings: {HOLDINGS}
+        interactions:
+          how: replace
+          columns: {{customer_id: customerID, occurred_at: {{delivered: true}}}}
+          holdings: {HOLDINGS}
+        """
+
+    def test_are_refused_as_they_are(self, client: Client) -> None:
+        assert client.refused(customers=self.FILE) == "SCHEMA_MISSING"
+
+    def test_become_a_line_for_each_service_held(self, client: Client) -> None:
+        client.declare(self.MAPPING)
+
+        delivery = client.deliver(customers=self.FILE, products=self.FILE, interactions=self.FILE)
+
+        assert taken(delivery) == (7043, 10, 29_202)
+        assert faults(delivery["interactions"]) == {}
+        assert set(delivery["interactions"].accepted["occurred_at"].to_pylist()) == {NOW}
+
+
+class TestTwoTenants:
+    def test_do_not_read_by_each_others_mapping(self, client: Client) -> None:
+        client.declare(TestASuperstore.MAPPING)
+        beta = Client(client.world, BETA)
+
+        assert beta.refused(customers=TestASuperstore.FILE) == "SCHEMA_MISSING"
+
+
+class TestTheProposal:
+    """What `data suggest` says of these files: the mappings above are nearly what it proposes."""
+
+    @pytest.mark.parametrize(
+        ("file", "reading"),
+        [
+            (TestTheInvoicesOfAWholesaler.FILE, Reading()),
+            (TestASuperstore.FILE, Reading()),
+            (raw("adventureworks_internet", "messy_products.csv"), Reading(header_line=4)),
+            (
+                raw("adventureworks_internet", "messy_customers.csv"),
+                Reading(header_line=2, encoding="windows-1252"),
+            ),
+            (DATA / "dirty_samples" / "bookcrossing_ratings_cr_only.csv", Reading()),
+        ],
+        ids=lambda value: value.stem if isinstance(value, Path) else "",
+    )
+    def test_knows_how_the_file_is_read(self, file: Path, reading: Reading) -> None:
+        assert sniff(start(file)).reading == reading
+
+    def test_of_the_wholesalers_lines_needs_one_answer(self) -> None:
+        sniffed = sniff(start(TestTheInvoicesOfAWholesaler.FILE))
+        [lines] = suggest(sniffed.sample, [INTERACTIONS], sniffed.reading, now=NOW)
+
+        declared = read_mapping(TestTheInvoicesOfAWholesaler.MAPPING).interactions
+        assert lines.mapping == declared.model_copy(update={"leave_out": {}})
+        assert [question.endswith('{CustomerID: [""]}') for question in lines.questions] == [True]
+
+    def test_of_the_superstore_needs_none(self) -> None:
+        sniffed = sniff(start(TestASuperstore.FILE))
+        tables = tables_in(sniffed.sample.column_names)
+
+        found = suggest(sniffed.sample, tables, sniffed.reading, now=NOW)
+
+        declared = read_mapping(TestASuperstore.MAPPING)
+        assert proposed(found) == declared.model_copy(update={"currency": ""})
+        assert [question for table in found for question in table.questions] == []
+
+    def test_of_the_pipeline_asks_for_the_words_it_does_not_know(self) -> None:
+        sniffed = sniff(start(TestAPipelineOfOpportunities.FILES["interactions"]))
+        [lines] = suggest(sniffed.sample, [INTERACTIONS], sniffed.reading, now=NOW)
+
+        assert lines.mapping.columns["occurred_at"].time == "%d-%m-%y"
+        assert any("what are Engaging" in question for question in lines.questions)
+
+
+def start(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(1 << 20)
