@@ -27,7 +27,8 @@ def how(table: Table, body: Mapping[str, Any]) -> TableMapping:
 def made(table: Table, body: Mapping[str, Any], **columns: Any) -> dict[str, list[Any]]:
     """What becomes of these columns."""
     rows = pa.table(columns)
-    return mapped(rows, how(table, body), table, delivered=NOW, currency="CHF").to_pydict()
+    found = mapped(rows, how(table, body), table, delivered=NOW, currency="CHF")
+    return {name: found[name].to_pylist() for name in found.column_names}
 
 
 def column(table: Table, name: str, source: Any, values: Any) -> list[Any]:

@@ -54,15 +54,16 @@ class Client:
 
     def __init__(self, world: World, name: TenantId = ACME) -> None:
         self.world, self.name = world, name
+        self.limits = LIMITS
 
     def declare(self, text: str) -> None:
         self.world.stores.ledger.change_mapping(
             self.name, read_mapping(text).as_json(), by="test", why="a test", at=NOW
         )
 
-    def deliver(self, limits: IntakeSettings = LIMITS, **files: Path) -> dict[str, Taken]:
+    def deliver(self, **files: Path) -> dict[str, Taken]:
         tenant = self.world.tenant(self.name)
-        report = import_files(self.world.stores, tenant, files, limits, by="test", now=NOW)
+        report = import_files(self.world.stores, tenant, files, self.limits, by="test", now=NOW)
         found = {}
         for table in report.as_json()["tables"]:
             codes: Counter[str] = Counter()
