@@ -10,22 +10,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from factory.columns import Found
+from factory.mapped import LEFT_OUT, OF, OTHER_CURRENCY, OUT
 from schema.tables import ID_MAX_BYTES
 
 SAMPLES = 5
 
 Severity = Literal["error", "warning"]
 
-HARMLESS = ("ROW_DUPLICATE", "ROW_LEFT_OUT")
+HARMLESS = ("ROW_DUPLICATE", LEFT_OUT)
 """Codes of rows that are set aside without anything being wrong with the file."""
 
-OF, OUT = "_of", "_out"
-"""Columns that a mapping adds to the rows it makes: which delivered row each was made of, and the
-code of its being out already (null: it is checked)."""
-
 _OUT = {
-    "ROW_LEFT_OUT": "the mapping leaves these rows out",
-    "VALUE_CURRENCY": "the row is in another currency than the tenant's",
+    LEFT_OUT: "the mapping leaves these rows out",
+    OTHER_CURRENCY: "the row is in another currency than the tenant's",
 }
 
 _FIX = {
@@ -37,8 +34,8 @@ _FIX = {
     "REF_UNKNOWN": "send the missing customers or products first, then this file again",
     "ROW_DUPLICATE": "nothing; or set intake.duplicates to keep, if every line counts by itself",
     "ROW_CONFLICT": "send one rating each; the later line counts",
-    "ROW_LEFT_OUT": "nothing, if the mapping is right",
-    "VALUE_CURRENCY": "send it converted, or to the tenant whose currency it is",
+    LEFT_OUT: "nothing, if the mapping is right",
+    OTHER_CURRENCY: "send it converted, or to the tenant whose currency it is",
     "VALUE_TYPE": "send a plain number with a decimal point",
     "VALUE_NOT_FINITE": "send a finite number, or leave it empty",
     "VALUE_RANGE": "correct the value",

@@ -19,7 +19,9 @@ from factory.columns import Found, damaged, flags, looks_damaged, read, usable
 from factory.duplicates import Seen, Spellings, folded, look_alikes
 from factory.faults import HARMLESS, SAMPLES, Chunk, Fault, Tally, escaped
 from factory.localtime import LATEST_AHEAD, LocalTime
+from factory.mapped import LEFT_OUT, mapped
 from schema.errors import Refused
+from schema.mapping import AS_IT_COMES, TableMapping
 from schema.names import Event
 from schema.rowhash import row_hashes
 from schema.settings import Duplicates, Matching
@@ -73,9 +75,20 @@ def check(
     known: Mapping[str, Collection[str] | pa.Array],
     ids: Matching = "exact",
     duplicates: Duplicates = "keep",
+    how: TableMapping = AS_IT_COMES,
+    currency: str = "",
 ) -> Checked:
     """Check a table that is there in one piece; lines count from 1. The rest is as in ``Checker``."""
-    checker = Checker(table, zone=zone, now=now, known=known, ids=ids, duplicates=duplicates)
+    checker = Checker(
+        table,
+        zone=zone,
+        now=now,
+        known=known,
+        ids=ids,
+        duplicates=duplicates,
+        how=how,
+        currency=currency,
+    )
     accepted, quarantined = checker.add(rows, np.arange(1, len(rows) + 1))
     report = checker.report()
     return Checked(table.name, report.read, accepted, quarantined, report.faults, report.ignored)
@@ -99,6 +112,8 @@ class Checker:
         known: Mapping[str, Collection[str] | pa.Array],
         ids: Matching = "exact",
         duplicates: Duplicates = "keep",
+        how: TableMapping = AS_IT_COMES,
+        currency: str = "",
     ) -> None:
         """Start.
 
@@ -108,9 +123,11 @@ class Checker:
             known: by table name, the ids that an id pointing there may have; of the table itself,
                 ids that stay in force beside the delivered ones.
             ids, duplicates: schema.settings.IntakeSettings.
+            how: what the tenant declared of its files; currency: the tenant's own.
         """
         self._table, self._now, self._matching = table, now, ids
         self._drop = duplicates == "drop"
+        self._how, self._currency = how, currency
         self._clock = LocalTime(zone, now + LATEST_AHEAD)
         self._known = {name: Spellings(values) for name, values in known.items()}
         self._tally = Tally()
@@ -122,15 +139,12 @@ class Checker:
         self._read = self.accepted = 0
         self._ignored: tuple[str, ...] = ()
 
-    def add(
-        self, rows: pa.Table, lines: NDArray[np.int64], came: pa.Table | None = None
-    ) -> tuple[pa.Table, pa.Table]:
+    def add(self, came: pa.Table, lines: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
         """Check the next rows.
 
         Args:
-            rows: columns of any type; text is parsed as each column's kind says.
+            came: delivered columns of any type; text is parsed as each column's kind says.
             lines: of each row as it came, in the delivered file.
-            came: what a mapping made ``rows`` of (None: they came so).
 
         Returns:
             Accepted rows, in the schema's columns and types and in their order; quarantined ones as
@@ -139,10 +153,12 @@ class Checker:
         Raises:
             Refused: a required column missing or twice, a column of an unusable type.
         """
-        _check_shape(rows, self._table)
-        named = {column.name for column in self._table.columns}
-        came = rows if came is None else came
-        self._ignored = tuple(name for name in came.column_names if name not in named)
+        _refuse_twice(came.column_names)
+        rows = mapped(came, self._how, self._table, delivered=self._now, currency=self._currency)
+        _check_shape(rows, self._table, came.column_names)
+        named = {column.name for column in self._table.columns} & set(rows.column_names)
+        used = {column for _, column in self._how.needs} | named
+        self._ignored = tuple(name for name in came.column_names if name not in used)
         chunk = Chunk(rows, lines, came, self._tally)
         values = {}
         for column in self._table.columns:
@@ -248,7 +264,8 @@ class Checker:
         again = np.zeros(len(ids), bool)
         again[good] = self._seen.again(row_hashes(pa.table({"": same.take(pa.array(good))})))
         what = f"{self._table.key} comes twice"
-        chunk.mark(self._table.key, Found("KEY_DUPLICATE", what, again, ids))
+        code = LEFT_OUT if self._how.repeated_keys else "KEY_DUPLICATE"
+        chunk.mark(self._table.key, Found(code, what, again, ids))
         self._keys.append((ids.filter(pa.array(chunk.good)), chunk.lines[chunk.good]))
         return ids
 
@@ -314,17 +331,20 @@ def _alike(column: str, what: str, count: int, pairs: Sequence[tuple[int, str, s
     return Fault("ID_LOOKALIKE", column, what, count, samples[:SAMPLES], "warning")
 
 
-def _check_shape(rows: pa.Table, table: Table) -> None:
-    names = rows.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
+def _refuse_twice(found: Sequence[str]) -> None:
+    twice = sorted({name for name in found if found.count(name) > 1})
     if twice:
         raise Refused(
             f"column {twice[0]!r} appears twice", "name every column once", code="SCHEMA_DUPLICATE"
         )
-    missing = [c.name for c in table.columns if c.required and c.name not in names]
+
+
+def _check_shape(rows: pa.Table, table: Table, found: Sequence[str]) -> None:
+    missing = [c.name for c in table.columns if c.required and c.name not in rows.column_names]
     if missing:
         raise Refused(
-            f"column {missing[0]!r} not found; found: {', '.join(names)[:200]}",
-            f"rename the columns of {table.name} as `recfactory data schema` lists them",
+            f"column {missing[0]!r} not found; found: {', '.join(found)[:200]}",
+            f"map the columns of {table.name}, as `recfactory data suggest FILE` proposes, or name "
+            "them as `recfactory data schema` does",
             code="SCHEMA_MISSING",
         )

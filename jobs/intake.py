@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from factory.faults import Fault
 from factory.validate import Checker, Report
 from schema.errors import Refused, during
-from schema.mapping import Reading
+from schema.mapping import TenantMapping, declared
 from schema.names import Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
@@ -70,8 +70,11 @@ def import_files(
         FactoryError: a file cannot be used; what was there stays as it was.
     """
     with during(Stage.IMPORT, tenant.tenant):
+        mapping = declared(tenant.mapping)
         deliveries = {
-            table.name: delivery(files[table.name], Reading(), limits, tenant=tenant.tenant)
+            table.name: delivery(
+                files[table.name], mapping.of(table.name).reading, limits, tenant=tenant.tenant
+            )
             for table in IMPORTED
             if table.name in files
         }
@@ -79,10 +82,10 @@ def import_files(
         raise Refused(
             "no file was named", "give --customers, --products or --interactions", code="USAGE"
         )
-    how = {**HOW, **(how or {})}
+    how = {table: mapping.of(table).how or usual for table, usual in HOW.items()} | dict(how or {})
     keep = nullcontext() if dry_run else stores.datasets.staged(tenant.uid)
     with keep as staged:
-        check = _Check(stores, tenant, limits, now, how, staged)
+        check = _Check(stores, tenant, mapping, limits, now, how, staged)
         reports = [
             check.take(table, deliveries[table.name], files[table.name].name)
             for table in IMPORTED
@@ -109,12 +112,13 @@ class _Check:
         self,
         stores: Stores,
         tenant: Tenant,
+        mapping: TenantMapping,
         limits: IntakeSettings,
         now: datetime,
         how: Mapping[str, How],
         staged: Staged | None,
     ) -> None:
-        self._stores, self._tenant, self._limits = stores, tenant, limits
+        self._stores, self._tenant, self._mapping, self._limits = stores, tenant, mapping, limits
         self._now, self._how, self._staged = now, how, staged
         self._dataset = stores.datasets.of(tenant.uid) or Dataset()
         self._known: dict[str, pa.Array] = {}
@@ -133,9 +137,10 @@ class _Check:
                 known=self._known_to(table),
                 ids=self._limits.ids,
                 duplicates=self._limits.duplicates,
+                how=self._mapping.of(table.name),
+                currency=self._mapping.currency,
             )
             for chunk in _chunks(delivery, self._tenant):
-                # Here a tenant's mapping makes universal rows of the delivered ones.
                 accepted, quarantined = checker.add(chunk.rows, chunk.lines)
                 # Here the profile is made of what was accepted.
                 ragged = checker.add_ragged(chunk.ragged)
@@ -196,6 +201,12 @@ def _refuse_unusable(report: Report, table: Table, limits: IntakeSettings, name:
     """Too many bad rows mean a broken export, not a few slips: nothing of it is taken."""
     unknown = report.rows.get("REF_UNKNOWN", 0)
     meant = report.read - (report.quarantined - report.unfit)
+    if not meant:
+        raise Refused(
+            f"{name}: the mapping leaves out all {report.read:,} rows",
+            f"correct the mapping of {table.name}, or do not send the file",
+            code="DATA_NO_ROWS",
+        )
     in_wrong_unit = sum(f.count for f in report.faults if f.code == "TIME_RANGE") > meant / 2
     for bad, share, of_reference in (
         (report.unfit - unknown, limits.refuse_above_share, False),

@@ -446,6 +446,7 @@ class Tenant:
         model: the model in force; None before the first night.
         held_until: a rollback holds the served edition until then.
         rules: by number, expired ones too; removed ones are gone.
+        mapping: how its files look (schema/mapping.py); empty where they are in the universal form.
     """
 
     tenant: TenantId
@@ -457,6 +458,7 @@ class Tenant:
     model: int | None
     held_until: datetime | None
     rules: tuple[Rule, ...] = ()
+    mapping: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

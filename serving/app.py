@@ -12,7 +12,19 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from schema.config import Config, read_config
-from serving import admin, audit, feedback, fleet, health, keys, live, lookup, scrape, upload
+from serving import (
+    admin,
+    audit,
+    feedback,
+    fleet,
+    health,
+    keys,
+    live,
+    lookup,
+    mapping,
+    scrape,
+    upload,
+)
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
 from serving.delivery import Delivery
@@ -95,7 +107,9 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, live, feedback, admin, keys, fleet, audit, upload, health, scrape):
+    for part in (
+        lookup, live, feedback, admin, mapping, upload, keys, fleet, audit, health, scrape
+    ):  # fmt: skip
         app.include_router(part.router)
     tell_errors(app)
     require_policy(app)

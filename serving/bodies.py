@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from schema.mapping import TenantMapping
 from schema.names import Action, Bought, Mode, Outcome, Role
 from schema.tables import ID_MAX_BYTES
 
@@ -141,6 +142,20 @@ class ModeChange(_Body):
     """Turn the switch; ``why`` is kept in the audit trail."""
 
     mode: Mode
+    why: Sentence
+
+
+class MappingState(BaseModel):
+    """How the tenant's files look; only what was declared."""
+
+    tenant: str
+    mapping: dict[str, Any]
+
+
+class MappingChange(_Body):
+    """All of the mapping; docs/mapping.md shows the language. ``why`` is kept in the audit trail."""
+
+    mapping: TenantMapping
     why: Sentence
 
 

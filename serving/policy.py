@@ -44,6 +44,8 @@ POLICY: Mapping[tuple[str, str], tuple[Role, ...]] = {
     ("GET", f"{TENANT}/audit"): READS,
     ("GET", f"{TENANT}/mode"): READS,
     ("PUT", f"{TENANT}/mode"): RUNS,
+    ("GET", f"{TENANT}/data/mapping"): READS,
+    ("PUT", f"{TENANT}/data/mapping"): RUNS,
     ("GET", f"{TENANT}/rules"): READS,
     ("POST", f"{TENANT}/rules"): RUNS,
     ("DELETE", f"{TENANT}/rules/{{number}}"): RUNS,

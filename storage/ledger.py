@@ -103,6 +103,18 @@ class Ledger:
             detail = {"was": dict(was.changes), "changes": dict(changes)}
             note(connection, tenant, by, "settings", detail, at)
 
+    def change_mapping(
+        self, tenant: TenantId, mapping: Mapping[str, Any], *, by: str, why: str, at: datetime
+    ) -> None:
+        """Keep how the tenant's files look; it was checked by ``schema.mapping.declared``."""
+        with self._engine.begin() as connection:
+            was = locked(connection, tenant)
+            connection.execute(
+                update(TENANTS).where(TENANTS.c.tenant == tenant).values(mapping=dict(mapping))
+            )
+            detail = {"was": dict(was.mapping), "mapping": dict(mapping), "why": why}
+            note(connection, tenant, by, "mapping", detail, at)
+
     def release(self, tenant: TenantId, *, by: str, at: datetime) -> None:
         """End the hold of a rollback: the next night publishes again."""
         with self._engine.begin() as connection:
@@ -336,6 +348,7 @@ def _tenant(row: Row[Any], rules: Mapping[str, list[Rule]]) -> Tenant:
         timezone=row.timezone,
         mode=Mode(row.mode),
         changes=row.changes,
+        mapping=row.mapping or {},
         model=row.model,
         held_until=row.held_until,
         rules=tuple(rules.get(row.tenant, ())),

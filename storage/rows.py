@@ -49,6 +49,7 @@ TENANTS = Table(
     Column("held_until", Instant),
     Column("fence", _NUMBER, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("mapping", JSON(none_as_null=True)),
 )
 
 REVISION = Table(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from jobs.cli import mapping
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
 from jobs.cli.pull import pull
 from jobs.collect import Collected, collect, collect_fleet, exit_status
@@ -230,3 +231,7 @@ def _print(report: ImportReport) -> None:
 
 def _samples(samples: tuple[tuple[int, str], ...]) -> str:
     return "; ".join(f"{line}: {value}" for line, value in samples[:3])
+
+
+data.add_command(mapping.suggest_)
+data.add_command(mapping.mapping)

@@ -332,6 +332,79 @@ class TestTenant:
         assert cli("tenant", "mode", ACME, "pause", "--why", "x").status == 2
 
 
+class TestMapping:
+    """An export in the client's own form: proposed, corrected, declared, tried, imported."""
+
+    EXPORT = (
+        "Kundennummer;Artikel;Menge;Preis;Datum\n"
+        "C-0001;acme-P-01;2;1.234,50;20.03.2026 17:05\n"
+        ";acme-P-01;1;12,50;21.03.2026 08:00\n"
+        "C-0002;acme-P-02;-1;3,00;21.03.2026 08:00\n"
+    )
+
+    @pytest.fixture
+    def export(self, world: World) -> Path:
+        path = world.folder / "export.csv"
+        path.write_text(self.EXPORT)
+        return path
+
+    def test_is_proposed_as_a_file_that_can_be_declared(
+        self, cli: Cli, export: Path, world: World
+    ) -> None:
+        proposed = cli.well("data", "suggest", export).out
+        assert 'thousands: "."' in proposed
+        assert "# ? 1 of 3 rows have no Kundennummer" in proposed
+        (world.folder / "acme.yaml").write_text(proposed)
+
+        done = cli.well("data", "mapping", "set", ACME, "acme.yaml", "--why", "a test")
+
+        assert "a mapping for interactions" in done.out
+        assert "--dry-run" in done.out
+        shown = cli.well("data", "mapping", "show", ACME)
+        assert "customer_id: Kundennummer" in shown.out
+        assert cli.well("data", "mapping", "show", ACME, "--json").json["mapping"]["interactions"]
+        assert cli.well("data", "mapping", "show", BETA, "--json").json["mapping"] == {}
+
+    def test_brings_the_file_in(self, cli: Cli, export: Path, world: World) -> None:
+        options = ("data", "import", ACME, "--interactions", export)
+        cli.refused("SCHEMA_MISSING", *options)
+        proposed = cli.well("data", "suggest", export).out
+        answers = '  leave_out: {Kundennummer: [""]}\n'
+        (world.folder / "acme.yaml").write_text(proposed + answers)
+        cli.well("data", "mapping", "set", ACME, "acme.yaml", "--why", "a test")
+
+        tried = cli.well(*options, "--dry-run", "--json").json
+
+        [table] = tried["tables"]
+        assert (table["read"], table["accepted"], table["quarantined"]) == (3, 2, 1)
+        assert [fault["code"] for fault in table["faults"]] == ["ROW_LEFT_OUT"]
+        assert cli.well(*options, "--json").json["tables"] == tried["tables"]
+        rows = world.stores.datasets.read(world.tenant(ACME).uid, "interactions")
+        newest = rows.slice(len(rows) - 2).to_pylist()
+        assert [(row["event"], row["value"]) for row in newest] == [
+            ("purchase", 2469.0),
+            ("return", -3.0),
+        ]
+
+    def test_that_does_not_hold_is_refused_and_the_old_one_stays(
+        self, cli: Cli, world: World
+    ) -> None:
+        (world.folder / "a.yaml").write_text("customers: {columns: {nr: Nr}}")
+        told = cli.refused("MAPPING", "data", "mapping", "set", ACME, "a.yaml", "--why", "a test")
+        assert "have no column 'nr'" in told
+        assert cli.well("data", "mapping", "show", ACME).out == "{}\n"
+
+    def test_of_a_file_that_is_not_there_is_refused(self, cli: Cli) -> None:
+        cli.refused("FILE", "data", "suggest", "nowhere.csv")
+        cli.refused("FILE", "data", "mapping", "set", ACME, "nowhere.yaml", "--why", "a test")
+
+    def test_is_proposed_for_parquet_too_and_as_json(self, cli: Cli, world: World) -> None:
+        write_files(world.folder / "p", tables(ACME))
+        found = cli.well("data", "suggest", world.folder / "p" / "interactions.parquet", "--json")
+        assert found.json["mapping"]["interactions"]["columns"]["customer_id"] == "customer_id"
+        assert found.json["questions"] == {"interactions": []}
+
+
 class TestData:
     def test_import_takes_files_and_reports(self, cli: Cli, world: World) -> None:
         options = delivered(

@@ -13,6 +13,12 @@ from tests.world import ACME, BETA
 WHY = {"why": "a test"}
 WRITES: dict[str, tuple[str, str, Any, str]] = {
     "PUT /tenants/{tenant}/mode": ("PUT", "/mode", {"mode": "freeze", **WHY}, "mode"),
+    "PUT /tenants/{tenant}/data/mapping": (
+        "PUT",
+        "/data/mapping",
+        {"mapping": {"currency": "EUR"}, **WHY},
+        "mapping",
+    ),
     "POST /tenants/{tenant}/rules": (
         "POST",
         "/rules",

@@ -16,6 +16,7 @@ NOBODY = TenantId("nobody")
 BODIES: Mapping[tuple[str, str], object] = {
     ("POST", RECS): {"interested": {"categories": ["odd"]}},
     ("PUT", "/mode"): {"mode": "on", "why": "a test"},
+    ("PUT", "/data/mapping"): {"mapping": {"currency": "EUR"}, "why": "a test"},
     ("POST", "/feedback"): {"events": [{}]},
     ("POST", "/editions/1/activate"): {"why": "a test"},
     ("POST", "/rules"): {"action": "max_per_category", "value": 3, "why": "a test"},
@@ -63,6 +64,8 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("GET", "/outcomes"),
         ("GET", "/audit"),
         ("GET", "/mode"),
+        ("GET", "/data/mapping"),
+        ("PUT", "/data/mapping"),
         ("PUT", "/mode"),
         ("PUT", "/data/products"),
         ("GET", "/rules"),

@@ -38,6 +38,7 @@ ABSENT_ID = "0123456789ab"
 
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "/feedback": {"events": [{}]},
+    "/data/mapping": {"mapping": {"currency": "EUR"}, "why": "a test"},
     "/mode": {"mode": "off", "why": "a test"},
     "/rules": {"action": "max_per_category", "value": 3, "why": "a test"},
     "/promote": {"why": "a test"},
