@@ -142,6 +142,7 @@ class _Pulling:
 
     def _read(self, client: str, *, trial: bool) -> Delivery:
         """Read every table as of one moment, and seal what came."""
+        _refuse_unimportable(self.config)
         marks = self._marks(client)
         most = settings_of(self.config.template, self.tenant.changes).intake.max_file_bytes
         with self.source.snapshot() as snapshot:
@@ -211,6 +212,17 @@ class _Pulling:
             return Pull(self.tenant.tenant, Came.NOTHING, "nothing new")
         rows = sum(len(found.accepted) for report in reports for found in report.tables)
         return Pull(self.tenant.tenant, Came.ACCEPTED, f"{rows:,} rows", reports=reports)
+
+
+def _refuse_unimportable(config: Config) -> None:
+    """An import of customers or products replaces the table, one of interactions adds to it."""
+    for table, sql in config.source.queries.asked().items():
+        if by_window(sql) is not (table == "interactions"):
+            raise Refused(
+                f"the query for {table} gives {'what is new' if by_window(sql) else 'everything'}",
+                "ask for all customers and products, and for new interactions (:since, :until)",
+                code="SOURCE_QUERY",
+            )
 
 
 def _client(config: Config, tenant: Tenant) -> str:

@@ -109,4 +109,6 @@ def plain(host: str) -> bool:
     except ValueError:
         last = host.rpartition(".")[2]
         return bool(_NAME.match(host)) and not _NUMBERS.match(last)
-    return str(address) == host and not (address.version == 6 and address.ipv4_mapped)
+    if address.version == 6 and (address.ipv4_mapped or address.scope_id):
+        return False
+    return str(address) == host

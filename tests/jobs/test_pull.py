@@ -187,6 +187,26 @@ class TestAPull:
         assert only.marks()["interactions"] == clock[0]
 
 
+class TestAQuery:
+    @pytest.mark.parametrize("table", ["products", "interactions"])
+    def test_that_the_import_would_take_for_something_else_is_refused(
+        self, table: str, light: Shop
+    ) -> None:
+        """New products alone would replace the catalogue; all orders again would count again."""
+        whole = "select sku as product_id from product where client_id = :client"
+        window = QUERIES["interactions"]
+        other = {
+            "products": f"{whole} and :since < :until",
+            "interactions": window.split(" and ")[0],
+        }
+        asked = Shop(light.world, light.database, queries={**QUERIES, table: other[table]})
+
+        [acme] = asked.pull(ACME)
+
+        assert (acme.came, acme.code) == (Came.FAILED, "SOURCE_QUERY")
+        assert asked.has() == {}
+
+
 class TestARowThatIsWrittenLate:
     def test_is_not_missed_because_young_rows_wait(
         self, empty_world: World, database: SalesCore, clock: list[datetime]

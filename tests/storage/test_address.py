@@ -180,6 +180,12 @@ def test_what_is_listed_but_not_public_is_refused_for_where_it_leads(host: str) 
         place_of(make_url(f"postgresql://u@{host}/sales"), settings("sqlite:///x"), resolve)
 
 
+@pytest.mark.parametrize("host", [*ODDLY_SPELT, "", "a,b", "%2Ftmp"])
+def test_a_host_in_another_than_its_one_plain_spelling_is_none(host: str) -> None:
+    with pytest.raises(Refused, match="odd spelling"):
+        place_of(make_url(f"postgresql://u@{host}/sales"), settings("sqlite:///x"), resolve)
+
+
 @pytest.mark.parametrize("url", ALLOWED)
 def test_a_url_of_the_list_leads_to_the_addresses_that_were_checked(url: str) -> None:
     assert reached(url) == ALLOWED[url]

@@ -188,10 +188,12 @@ class TestAQuery:
             "delete from customer where number = :client returning number",
             "insert into customer (name) values (:client) returning name",
             "with gone as (delete from customer returning number) select :client from gone",
+            "select nextval('counter') as n where :client <> ''",
         ],
     )
     def test_cannot_write(self, server: SalesCore, sql: str, tmp_path: Path) -> None:
         server.stocked(42, customers=["C-1"], products=["P-1"])
+        server.do("create sequence counter")
 
         with pytest.raises(Problem) as told:
             read(server, sql, tmp_path / "f")
