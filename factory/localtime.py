@@ -1,5 +1,6 @@
 """Texts and native times -> instants in UTC; a time without a zone is taken in the tenant's."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -107,8 +108,10 @@ class LocalTime:
 
 def from_text(text: pa.Array, clock: LocalTime) -> Instants:
     """Read ISO 8601; the fast way takes columns in which every time is well formed."""
-    for lengths, kind in ((_LOCAL_LENGTHS, None), (_ZONED_LENGTHS, "UTC")):
-        if _have(text, lengths) and (read := _cast(text, kind)) is not None:
+    kind = "UTC" if _zoned(text) else None
+    if _have(text, _LOCAL_LENGTHS if kind is None else _ZONED_LENGTHS):
+        read = _cast(text, kind)
+        if read is not None:
             return _placed(read, _valid(text), clock if kind is None else None)
     shaped = _flags(pc.match_substring_regex(text, _ISO))
     zoned = shaped & _flags(pc.match_substring_regex(text, _ZONED))
@@ -135,6 +138,12 @@ def from_native(given: pa.Array, clock: LocalTime) -> Instants:
     micros = kept.cast(pa.timestamp("us"), safe=False)
     placed = _placed(micros, _valid(micros), None if zoned else clock)
     return Instants(placed.micros, placed.read, far, placed.twice, placed.never)
+
+
+def _zoned(text: pa.Array) -> bool:
+    """Whether the first time names a zone; as a rule all do or none does."""
+    first = next((value for value in text[:100].to_pylist() if value is not None), "")
+    return bool(re.search(_ZONED, first))
 
 
 def _have(text: pa.Array, lengths: tuple[int, ...]) -> bool:
@@ -168,7 +177,8 @@ def _placed(times: pa.Array, read: NDArray[np.bool_], clock: LocalTime | None) -
 
 
 def _nothing(size: int) -> Instants:
-    return Instants(np.zeros(size, np.int64), *np.zeros((4, size), bool))
+    read, far, twice, never = np.zeros((4, size), bool)
+    return Instants(np.zeros(size, np.int64), read, far, twice, never)
 
 
 def _fill(goal: Instants, rows: NDArray[np.bool_], part: Instants) -> None:

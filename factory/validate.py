@@ -23,7 +23,7 @@ from factory.mapped import LEFT_OUT, mapped
 from schema.errors import Refused
 from schema.mapping import AS_IT_COMES, TableMapping
 from schema.names import Event
-from schema.rowhash import row_hashes
+from schema.rowhash import Numbers, row_hashes
 from schema.settings import Duplicates, Matching
 from schema.tables import Column, Table
 
@@ -101,6 +101,7 @@ class Checker:
 
     Attributes:
         accepted: rows so far.
+        hashes: of the rows accepted last, where they were needed.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Checker:
         self._sound: set[str] = set()
         self._read = self.accepted = 0
         self._ignored: tuple[str, ...] = ()
+        self.hashes: Numbers | None = None
 
     def add(self, came: pa.Table, lines: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
         """Check the next rows.
@@ -158,6 +160,7 @@ class Checker:
         _check_shape(rows, self._table, came.column_names)
         named = {column.name for column in self._table.columns} & set(rows.column_names)
         used = {column for _, column in self._how.needs} | named
+        self.hashes = None
         self._ignored = tuple(name for name in came.column_names if name not in used)
         chunk = Chunk(rows, lines, came, self._tally)
         values = {}
@@ -287,18 +290,20 @@ class Checker:
         again = np.zeros(len(rows), bool)
         if looked_at.any():
             some = rows if looked_at.all() else rows.filter(pa.array(looked_at))
-            again[looked_at] = self._seen.again(row_hashes(some))
-        shown = pc.binary_join_element_wise(rows["customer_id"], rows["product_id"], " ")
-        if self._drop:
+            hashes = row_hashes(some)
+            again[looked_at] = repeated = self._seen.again(hashes)
+            self.hashes = hashes[:, ~repeated] if self._drop else None
+        if self._drop and again.any():
             what = "the same in every column as a line before it"
-            chunk.mark("", Found("ROW_DUPLICATE", what, again, shown))
+            chunk.mark("", Found("ROW_DUPLICATE", what, again, _pairs(rows)))
         once = ratings & ~again
         if once.any():
             other = np.zeros(len(rows), bool)
             some = rows.select(_RATED).filter(pa.array(once))
             other[once] = self._rated.again(row_hashes(some))
-            what = "the same customer, product and time as a line before it, with another rating"
-            chunk.mark("value", Found("ROW_CONFLICT", what, other, shown, warning=True))
+            if other.any():
+                what = "the same customer, product and time as a line before it, another rating"
+                chunk.mark("value", Found("ROW_CONFLICT", what, other, _pairs(rows), warning=True))
 
     def _watch(self, name: str, given: pa.Array) -> None:
         """Remember whether a column holds nothing but ids that a spreadsheet made numbers of."""
@@ -322,6 +327,10 @@ class Checker:
             if count:
                 pairs = [(int(lines[row]), mine, theirs) for row, mine, theirs in pairs_at]
                 yield _alike(self._table.key, what, count, pairs)
+
+
+def _pairs(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["customer_id"], rows["product_id"], " ")
 
 
 def _alike(column: str, what: str, count: int, pairs: Sequence[tuple[int, str, str]]) -> Fault:

@@ -145,7 +145,7 @@ class _Check:
                 # Here the profile is made of what was accepted.
                 ragged = checker.add_ragged(chunk.ragged)
                 if self._staged is not None:
-                    self._staged.add(table.name, accepted)
+                    self._staged.add(table.name, accepted, checker.hashes)
                     self._staged.set_aside(table.name, quarantined)
                     self._staged.set_aside(table.name, ragged)
                 self._refuse_too_many(table, checker.accepted)

@@ -37,7 +37,8 @@ def row_hashes(rows: pa.Table) -> Numbers:
         salt, factor = np.frombuffer(seed, np.uint64)
         hashed = _column(rows[name], salt)
         halves[0] += hashed
-        halves[1] += hashed * (factor | np.uint64(1))
+        hashed *= factor | np.uint64(1)
+        halves[1] += hashed
     return _mixed(halves)
 
 
@@ -83,8 +84,9 @@ def _bits(values: pa.Array) -> Numbers:
     """Of numbers by value, of times in their unit."""
     if pa.types.is_floating(values.type):
         numbers = values.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
-        return (numbers + 0.0).view(np.uint64)  # -0.0 is 0
-    return values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64)
+        return np.asarray(numbers + 0.0).view(np.uint64)  # -0.0 is 0
+    whole = values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    return np.asarray(whole).view(np.uint64)
 
 
 def _texts(words: pa.StringArray) -> Numbers:
@@ -110,9 +112,10 @@ def _texts(words: pa.StringArray) -> Numbers:
 
 def _mixed(numbers: Numbers) -> Numbers:
     """Every bit decides about every other and nothing is lost (SplitMix64's last step)."""
-    mixed = numbers ^ (numbers >> np.uint64(30))
+    shifted = numbers >> np.uint64(30)
+    mixed = numbers ^ shifted
     mixed *= _ODD[0]
-    mixed ^= mixed >> np.uint64(27)
+    mixed ^= np.right_shift(mixed, np.uint64(27), out=shifted)
     mixed *= _ODD[1]
-    mixed ^= mixed >> np.uint64(31)
+    mixed ^= np.right_shift(mixed, np.uint64(31), out=shifted)
     return mixed

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schema.rowhash import content_of, joined, row_hashes
+from schema.rowhash import Numbers, content_of, joined, row_hashes
 from schema.tables import VERSION
 from storage import durable
 from storage.durable import TEMPORARY, Disk
@@ -54,7 +55,10 @@ class Part:
 
 
 class Parts:
-    """One table's accepted rows; staged beside their goal until ``publish``."""
+    """One table's accepted rows; staged beside their goal until ``publish``.
+
+    A full file is sorted and written by a thread while the next rows come.
+    """
 
     def __init__(self, disk: Disk, folder: Path, order: Sequence[str]) -> None:
         """Start.
@@ -67,14 +71,17 @@ class Parts:
         self._rows: list[pa.Table] = []
         self._contents: list[str] = []
         self._staged: list[Path] = []
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
         self.parts: list[Part] = []
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, rows: pa.Table, hashes: Numbers | None = None) -> None:
+        if hashes is None:
+            values = [name for name in rows.column_names if name != OWNER]
+            hashes = row_hashes(rows.select(values))
         for start in range(0, max(len(rows), 1), ROW_GROUP):
-            encoded = _encoded(rows.slice(start, ROW_GROUP))
-            values = [name for name in encoded.column_names if name != OWNER]
-            self._contents.append(content_of(row_hashes(encoded.select(values))))
-            self._rows.append(encoded)
+            self._contents.append(content_of(hashes[:, start : start + ROW_GROUP]))
+            self._rows.append(_encoded(rows.slice(start, ROW_GROUP)))
             if sum(map(len, self._rows)) >= FILE_ROWS:
                 self._write()
 
@@ -82,6 +89,7 @@ class Parts:
         """Write what is left; returns the content of all rows."""
         if self._rows and (not self.parts or sum(map(len, self._rows))):
             self._write()
+        self._wait()
         return joined(part.content for part in self.parts)
 
     def publish(self) -> None:
@@ -93,8 +101,13 @@ class Parts:
 
     def drop(self) -> None:
         """Best effort: what stays is swept by the next import."""
+        self._writer.shutdown()
         for path in self._staged:
             durable.forget(path)
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
 
     def _write(self) -> None:
         rows = pa.concat_tables(self._rows).unify_dictionaries().combine_chunks()
@@ -103,8 +116,11 @@ class Parts:
         self._contents.clear()
         owners = pc.unique(rows[OWNER]).to_pylist() if OWNER in rows.column_names else []
         path = _temporary(self._folder)
+        self._wait()
         self._staged.append(path)
-        self._disk.create_by(path, lambda path: _write(path, _sorted(rows, self._order)))
+        self._writing = self._writer.submit(
+            self._disk.create_by, path, lambda path: _write(path, _sorted(rows, self._order))
+        )
         self.parts.append(Part(path, content, tuple(owners)))
 
 
@@ -207,4 +223,4 @@ def _ranks(column: pa.ChunkedArray) -> NDArray[np.int64]:
         return np.asarray(values.cast(pa.int64()).to_numpy())
     ranks = np.empty(len(values.dictionary), np.int32)
     ranks[pc.sort_indices(values.dictionary)] = np.arange(len(ranks), dtype=np.int32)
-    return ranks[values.indices.to_numpy()]
+    return np.asarray(ranks[values.indices.to_numpy()], np.int64)

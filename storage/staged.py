@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schema.names import Status
+from schema.rowhash import Numbers
 from schema.tables import TABLES
 from storage import durable
 from storage.dataset import HOW, Dataset, How, load, read_rows, swap
@@ -36,11 +37,15 @@ class Staged:
         self._keys: dict[str, list[pa.Array]] = {}
         self._sellable: list[str] = []
 
-    def add(self, table: str, rows: pa.Table) -> None:
-        """Take accepted rows, in the schema's columns and types."""
+    def add(self, table: str, rows: pa.Table, hashes: Numbers | None = None) -> None:
+        """Take accepted rows, in the schema's columns and types.
+
+        Args:
+            hashes: theirs, by ``row_hashes``, if they are there already.
+        """
         if table not in self._parts:
             self._parts[table] = self._writer(table)
-        self._parts[table].add(rows)
+        self._parts[table].add(rows, hashes)
         if (key := TABLES[table].key) in rows.column_names:
             self._keys.setdefault(table, []).extend(rows[key].chunks)
         if table == "products":
@@ -88,8 +93,10 @@ class Staged:
 
     def drop(self) -> None:
         """Best effort: what stays is swept by the next import."""
-        for each in (*self._parts.values(), *self._rewritten, *self._aside.values()):
-            each.drop()
+        for parts in (*self._parts.values(), *self._rewritten):
+            parts.drop()
+        for aside in self._aside.values():
+            aside.drop()
 
     def _keep_others(self, table: str, before: Dataset) -> None:
         """Rows in force stay, unless one with their key was delivered."""

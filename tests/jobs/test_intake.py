@@ -11,7 +11,7 @@ from jobs.intake import ImportReport, import_files
 from schema.errors import FactoryError, Refused
 from schema.names import TenantId
 from schema.settings import IntakeSettings
-from storage.datasets import Dataset
+from storage.dataset import Dataset
 from tests.world import ACME, BETA, NOW, World
 
 LIMITS = IntakeSettings()
