@@ -2,19 +2,22 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from factory.drift import Hold
 from factory.validate import Checked, Fault, check, escaped
-from schema.errors import Refused, during
-from schema.names import Stage
+from jobs.holds import known_by, profile, put_aside, still_due, unchanged, why_held
+from schema.errors import FactoryError, Refused, during
+from schema.names import Delivered, Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
 from schema.tables import IMPORTED, Table
+from storage.imports import COUNTS, Import
 from storage.inbox import Delivery, read_file
 from storage.stores import Stores
 from tenants.order import zone
@@ -28,12 +31,16 @@ class ImportReport:
     batch: str
     dry_run: bool
     tables: tuple[Checked, ...]
+    state: Delivered = Delivered.ACCEPTED
+    holds: tuple[Hold, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
             "tenant": self.tenant,
             "batch": self.batch,
             "dry_run": self.dry_run,
+            "state": self.state.value,
+            "reasons": [asdict(hold) for hold in self.holds],
             "tables": [_summary(table) for table in self.tables],
         }
 
@@ -47,6 +54,8 @@ def import_files(
     by: str,
     now: datetime,
     dry_run: bool = False,
+    held: Import | None = None,
+    why: str = "",
 ) -> ImportReport:
     """Import any of a tenant's three tables, all of the given ones or none.
 
@@ -54,11 +63,51 @@ def import_files(
         files: by table name.
         by: who delivers, for the audit trail.
         dry_run: check and report, keep nothing.
+        held: these are the files of a delivery that was held, and counts from now on: a person
+            said so, and why.
+
+    Returns:
+        What became of it: the same files again change nothing, and what does not look like the
+        tenant's other deliveries is put aside for a person.
 
     Raises:
         FactoryError: a file cannot be used; what was there stays as it was.
     """
+    try:
+        return _import(stores, tenant, files, limits, by, now, dry_run, held, why)
+    except FactoryError as error:
+        problem = error.problem
+        if isinstance(problem, Refused) and not dry_run and held is None:
+            report = ImportReport(tenant.tenant, "", dry_run, (), Delivered.REFUSED)
+            told = {"code": problem.code, "sentence": problem.what, "next": problem.next_step}
+            stores.imports.record(
+                tenant.tenant,
+                "",
+                report.as_json(),
+                by=by,
+                at=now,
+                state=Delivered.REFUSED,
+                reasons=[told],
+            )
+        raise
+
+
+def _import(
+    stores: Stores,
+    tenant: Tenant,
+    files: Mapping[str, Path],
+    limits: IntakeSettings,
+    by: str,
+    now: datetime,
+    dry_run: bool,
+    held: Import | None,
+    why: str,
+) -> ImportReport:
     with during(Stage.IMPORT, tenant.tenant):
+        if held is not None:
+            files = still_due(
+                files, held, stores.imports.deliveries(tenant.tenant, None, states=COUNTS)
+            )
         deliveries = {
             table.name: read_file(files[table.name], limits.max_file_bytes)
             for table in IMPORTED
@@ -68,25 +117,50 @@ def import_files(
         raise Refused(
             "no file was named", "give --customers, --products or --interactions", code="USAGE"
         )
+    batch = held.batch if held else _batch(deliveries)
+    known_files = known_by(tenant, {name: found.sha256 for name, found in deliveries.items()})
+    record = {"batch": batch, "by": by, "at": now, "files": known_files}
+    if not (dry_run or held) and unchanged(known_files, stores.imports.counting(tenant.tenant)):
+        report = ImportReport(tenant.tenant, batch, dry_run, (), Delivered.UNCHANGED)
+        record |= {"report": report.as_json(), "state": Delivered.UNCHANGED}
+        stores.imports.record(tenant.tenant, **record)
+        return report
     known: dict[str, pa.Array] = {}
     checked = []
     with during(Stage.VALIDATE, tenant.tenant):
         for table in IMPORTED:
             if table.name in deliveries:
-                found = _check(stores, tenant, table, deliveries[table.name], known, now)
+                at = held.imported_at if held else now
+                found = _check(stores, tenant, table, deliveries[table.name], known, at)
                 _refuse_unusable(found, table, limits, files[table.name].name)
                 checked.append(found)
                 if table.key:
                     known[table.name] = found.accepted[table.key].combine_chunks()
-    report = ImportReport(tenant.tenant, _batch(deliveries), dry_run, tuple(checked))
-    if not dry_run:
-        stores.datasets.accept(
-            tenant.uid,
-            {found.table: found.accepted for found in checked},
-            {found.table: found.quarantined for found in checked},
-            report.batch,
-        )
-        stores.imports.record(tenant.tenant, report.batch, report.as_json(), by=by, at=now)
+        profiles = [
+            profile(stores, tenant, found, deliveries[found.table].rows.column_names)
+            for found in checked
+        ]
+        holds = () if held else why_held(stores, tenant, batch, profiles, limits.holds, now)
+    state = Delivered.HELD if holds else Delivered.RELEASED if held else Delivered.ACCEPTED
+    report = ImportReport(tenant.tenant, batch, dry_run, tuple(checked), state, holds)
+    kept = {"report": report.as_json(), "profile": {p.table: p.as_json() for p in profiles}}
+    if dry_run:
+        return report
+    if holds:
+        record |= {**kept, "state": state, "reasons": report.as_json()["reasons"]}
+        with during(Stage.IMPORT, tenant.tenant):
+            put_aside(stores, tenant, files, record, limits.holds)
+        return report
+    stores.datasets.accept(
+        tenant.uid,
+        {found.table: found.accepted for found in checked},
+        {found.table: found.quarantined for found in checked},
+        batch,
+    )
+    if held:
+        stores.imports.settle(tenant.tenant, held.number, state, by=by, why=why, at=now, **kept)
+    else:
+        stores.imports.record(tenant.tenant, **record, **kept)
     return report
 
 
@@ -130,26 +204,25 @@ def _with_ragged(found: Checked, ragged: list[tuple[int, str]]) -> Checked:
 
 
 def _refuse_unusable(found: Checked, table: Table, limits: IntakeSettings, name: str) -> None:
-    """Too many bad rows mean a broken export, not a few slips: nothing of it is taken."""
+    """Too many bad rows mean a broken export, not a few slips: nothing of it is taken.
+
+    Rows that name somebody unknown are no fault of the file's: many of them hold it for a person.
+    """
     codes = found.quarantined["_code"].to_pylist()
-    unknown = codes.count("REF_UNKNOWN")
-    for bad, share, of_reference in (
-        (len(codes) - unknown, limits.refuse_above_share, False),
-        (unknown, limits.refuse_unknown_above_share, True),
-    ):
-        allowed = max(limits.refuse_above_rows, share * found.read)
-        if bad > allowed or (bad and len(codes) == found.read):
-            worst = max(
-                (f for f in found.faults if (f.code == "REF_UNKNOWN") is of_reference),
-                key=lambda fault: fault.count,
-            )
-            row, value = worst.samples[0]
-            raise Refused(
-                f"{name}: {len(codes):,} of {found.read:,} {table.name} do not fit, most of them "
-                f"because {worst.what} (row {row}: {value!r})",
-                f"{worst.fix}; nothing was taken from this file",
-                code=worst.code,
-            )
+    bad = len(codes) - codes.count("REF_UNKNOWN")
+    nothing = len(codes) == found.read
+    if bad > max(limits.refuse_above_rows, limits.refuse_above_share * found.read) or nothing:
+        worst = max(
+            (fault for fault in found.faults if nothing or fault.code != "REF_UNKNOWN"),
+            key=lambda fault: fault.count,
+        )
+        row, value = worst.samples[0]
+        raise Refused(
+            f"{name}: {len(codes):,} of {found.read:,} {table.name} do not fit, most of them "
+            f"because {worst.what} (row {row}: {value!r})",
+            f"{worst.fix}; nothing was taken from this file",
+            code=worst.code,
+        )
 
 
 def _batch(deliveries: Mapping[str, Delivery]) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator
 from schema.errors import Problem
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a test compares it with the folder."""
 
 

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -215,6 +216,15 @@ def sealed_after(
 def content(data: bytes) -> Callable[[Path], None]:
     """A writer of these bytes, for ``sealed``."""
     return lambda path: _write_all(path, data)
+
+
+def copy_of(source: Path) -> Callable[[Path], None]:
+    """A writer of another file's bytes, for ``sealed``."""
+    return lambda path: _copy(source, path)
+
+
+def _copy(source: Path, path: Path) -> None:
+    shutil.copyfile(source, path)
 
 
 def _write_all(path: Path, data: bytes) -> None:

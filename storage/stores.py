@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema.config import Config
 from schema.errors import Problem
 from storage import durable
+from storage.aside import Aside
 from storage.audit import Audit
 from storage.database import connect, migrate
 from storage.datasets import Datasets
@@ -35,6 +36,7 @@ class Stores:
     feedback: Feedback
     imports: Imports
     datasets: Datasets
+    aside: Aside
     models: Models
     editions: Editions
     revoked: Revoked
@@ -62,6 +64,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
         imports=Imports(engine),
         datasets=Datasets(root, disk),
+        aside=Aside(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),
         revoked=Revoked(config.home / "revoked", disk),
