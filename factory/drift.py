@@ -55,14 +55,14 @@ Told = Iterator[tuple[str, str, Mapping[str, Any]]]
 
 
 def _duplicates(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:
-    count = (now.faults or {}).get("ROW_DUPLICATE", 0)
+    count = now.faults.get("ROW_DUPLICATE", 0)
     if count > max(settings.duplicates_share * now.read, settings.least_rows):
         said = f"{count:,} of {now.read:,} rows are exact duplicates"
         yield "ROW_DUPLICATE", said, {"rows": count, "read": now.read}
 
 
 def _unknown(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:
-    count = (now.faults or {}).get("REF_UNKNOWN", 0)
+    count = now.faults.get("REF_UNKNOWN", 0)
     if count > max(settings.unknown_share * now.read, settings.least_rows):
         said = f"{count:,} of {now.read:,} rows name an unknown customer or product"
         yield "REF_UNKNOWN", said, {"rows": count, "read": now.read}
@@ -70,7 +70,7 @@ def _unknown(now: Profile, before: Sequence[Profile], settings: HoldSettings) ->
 
 def _alike(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:
     """Whether they mean the same is nothing to guess: the check says it until a setting does."""
-    count = (now.faults or {}).get("ID_LOOKALIKE", 0)
+    count = now.faults.get("ID_LOOKALIKE", 0)
     if count:
         said = f"{count:,} ids are equal but for case, blanks or the form of their letters"
         yield "ID_LOOKALIKE", said, {"ids": count}
@@ -80,9 +80,9 @@ def _columns(now: Profile, before: Sequence[Profile], settings: HoldSettings) ->
     """A column that every delivery had filled is gone, or as good as empty."""
     if not before or now.rows < settings.least_ids:
         return
-    given = now.given or {}
-    for column in before[-1].given or {}:
-        usual = min((profile.given or {}).get(column, 0.0) for profile in before)
+    given = now.given
+    for column in before[-1].given:
+        usual = min(profile.given.get(column, 0.0) for profile in before)
         if usual > 0.5 and given.get(column, 0.0) < 0.1 * usual:
             share = given.get(column)
             told = "is not there" if share is None else f"is filled in {share:.0%} of the rows"
@@ -100,9 +100,9 @@ def _older(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> T
 
 def _repeated(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:
     """Whole days that are, in rows and sums, what an earlier delivery held: sent again."""
-    there = {(day, *figures) for profile in before for day, figures in (profile.days or {}).items()}
-    again = [day for day, figures in (now.days or {}).items() if (day, *figures) in there]
-    count = sum((now.days or {})[day][0] for day in again)
+    there = {(day, *figures) for profile in before for day, figures in profile.days.items()}
+    again = [day for day, figures in now.days.items() if (day, *figures) in there]
+    count = sum(now.days[day][0] for day in again)
     if count > max(settings.duplicates_share * now.rows, settings.least_rows):
         said = (
             f"{count:,} of {now.rows:,} rows lie on {len(again):,} days that came before with as "
@@ -165,11 +165,11 @@ def _fewer(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> T
 
 
 def _spread(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:
-    for name, (rows, mean, deviation) in (now.spread or {}).items():
+    for name, (rows, mean, deviation) in now.spread.items():
         event, column = name.split(".")
         if rows <= settings.least_rows:
             continue
-        past = [profile.spread[name] for profile in before if name in (profile.spread or {})]
+        past = [profile.spread[name] for profile in before if name in profile.spread]
         past = [spread for spread in past if spread[0]]
         figures = {"column": column, "event": event, "rows": rows}
         if event == "rating" and column == "value" and deviation < _ALIKE and not past:

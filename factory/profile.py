@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -54,15 +54,15 @@ class Profile:
     table: str
     read: int = 0
     rows: int = 0
-    given: Mapping[str, float] | None = None
-    faults: Mapping[str, int] | None = None
-    days: Mapping[str, Day] | None = None
+    given: Mapping[str, float] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
+    days: Mapping[str, Day] = field(default_factory=dict)
     customers: int = 0
     products: int = 0
     largest: str = ""
     largest_rows: int = 0
     favourite_rows: int = 0
-    spread: Mapping[str, Spread] | None = None
+    spread: Mapping[str, Spread] = field(default_factory=dict)
     before: int = 0
     shared: int = 0
     named: int = 0
@@ -186,7 +186,7 @@ def merged(profiles: Sequence[Profile]) -> dict[date, int]:
     """Rows by local day, over several deliveries."""
     rows: Counter[date] = Counter()
     for profile in profiles:
-        for day, figures in (profile.days or {}).items():
+        for day, figures in profile.days.items():
             rows[date.fromisoformat(day)] += figures[0]
     return dict(rows)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from factory.drift import Hold
 from factory.validate import Checked, Fault, check, escaped
 from jobs.holds import known_by, profile, put_aside, still_due, unchanged, why_held
+from jobs.mend import completed, take_mended
 from schema.errors import FactoryError, Refused, during
 from schema.names import Delivered, Stage
 from schema.records import Tenant
@@ -118,8 +119,14 @@ def _import(
             "no file was named", "give --customers, --products or --interactions", code="USAGE"
         )
     batch = held.batch if held else _batch(deliveries)
+    with during(Stage.IMPORT, tenant.tenant):
+        mended = {
+            name: mended
+            for name, delivery in deliveries.items()
+            if (mended := take_mended(stores, tenant, name, delivery, batch)) is not None
+        }
     known_files = known_by(tenant, {name: found.sha256 for name, found in deliveries.items()})
-    record = {"batch": batch, "by": by, "at": now, "files": known_files}
+    record: dict[str, Any] = {"batch": batch, "by": by, "at": now, "files": known_files}
     if not (dry_run or held) and unchanged(known_files, stores.imports.counting(tenant.tenant)):
         report = ImportReport(tenant.tenant, batch, dry_run, (), Delivered.UNCHANGED)
         record |= {"report": report.as_json(), "state": Delivered.UNCHANGED}
@@ -140,10 +147,16 @@ def _import(
             profile(stores, tenant, found, deliveries[found.table].rows.column_names)
             for found in checked
         ]
-        holds = () if held else why_held(stores, tenant, batch, profiles, limits.holds, now)
+        holds = (
+            () if held or mended else why_held(stores, tenant, batch, profiles, limits.holds, now)
+        )
     state = Delivered.HELD if holds else Delivered.RELEASED if held else Delivered.ACCEPTED
     report = ImportReport(tenant.tenant, batch, dry_run, tuple(checked), state, holds)
-    kept = {"report": report.as_json(), "profile": {p.table: p.as_json() for p in profiles}}
+    seen = () if mended else profiles  # a few mended rows say nothing of what is usual
+    kept: dict[str, Any] = {
+        "report": report.as_json(),
+        "profile": {p.table: p.as_json() for p in seen},
+    }
     if dry_run:
         return report
     if holds:
@@ -153,10 +166,12 @@ def _import(
         return report
     stores.datasets.accept(
         tenant.uid,
-        {found.table: found.accepted for found in checked},
+        {found.table: completed(stores, tenant, found, mended) for found in checked},
         {found.table: found.quarantined for found in checked},
         batch,
     )
+    for table_name, rows in mended.items():
+        stores.datasets.mended(tenant.uid, rows.batch, table_name, rows.rows)
     if held:
         stores.imports.settle(tenant.tenant, held.number, state, by=by, why=why, at=now, **kept)
     else:

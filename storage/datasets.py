@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from schema.errors import Problem, Refused
 from schema.names import Status
-from schema.tables import VERSION
+from schema.tables import IMPORTED, VERSION
 from storage import durable
 from storage.durable import Disk
 
@@ -159,6 +159,24 @@ class Datasets:
             return pa.concat_tables([pq.read_table(file) for file in files])
         except (pa.ArrowException, OSError) as error:
             raise _broken(table, error) from error
+
+    def quarantine(self, uid: str, batch: str) -> dict[str, Path]:
+        """Files of a delivery's rows that did not fit and nobody has mended yet, by table.
+
+        Args:
+            batch: one that the ledger knows: it becomes part of a path.
+        """
+        folder = self._folder(uid) / "quarantine"
+        files = {table.name: folder / f"{batch}-{table.name}.parquet" for table in IMPORTED}
+        return {table: path for table, path in files.items() if path.exists()}
+
+    def mended(self, uid: str, batch: str, table: str, rows: pa.Array) -> None:
+        """Take rows out of quarantine: they came again, mended; again changes nothing."""
+        with durable.locked(self._folder(uid)):
+            path = self.quarantine(uid, batch).get(table)
+            if path is not None:
+                kept = pq.read_table(path)
+                self._quarantine(path, kept.filter(pc.invert(pc.is_in(kept["_row"], rows))))
 
     def _quarantine(self, path: Path, rows: pa.Table) -> None:
         """Keep rows that did not fit; a mended delivery leaves none behind."""

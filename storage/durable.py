@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import orjson
@@ -221,6 +221,16 @@ def content(data: bytes) -> Callable[[Path], None]:
 def copy_of(source: Path) -> Callable[[Path], None]:
     """A writer of another file's bytes, for ``sealed``."""
     return lambda path: _copy(source, path)
+
+
+def streamed(chunks: Iterable[bytes]) -> Callable[[Path], None]:
+    """A writer of what is made while it is written, for ``replace_by``."""
+    return lambda path: _stream(chunks, path)
+
+
+def _stream(chunks: Iterable[bytes], path: Path) -> None:
+    with path.open("wb") as file:
+        file.writelines(chunks)
 
 
 def _copy(source: Path, path: Path) -> None:

@@ -143,7 +143,7 @@ class Imports:
     def deliveries(
         self,
         tenant: TenantId,
-        limit: int = 20,
+        limit: int | None = 20,
         *,
         states: Collection[Delivered] = (),
         since: datetime | None = None,
