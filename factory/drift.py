@@ -63,7 +63,7 @@ def _duplicates(now: Profile, before: Sequence[Profile], settings: HoldSettings)
 
 def _unknown(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:
     count = now.faults.get("REF_UNKNOWN", 0)
-    if count > max(settings.unknown_share * now.read, settings.least_rows):
+    if count > max(settings.unknown_share * now.read, settings.least_ids):
         said = f"{count:,} of {now.read:,} rows name an unknown customer or product"
         yield "REF_UNKNOWN", said, {"rows": count, "read": now.read}
 

@@ -255,7 +255,7 @@ class TestAFileWithTooManyOfThem:
     STRICT = IntakeSettings(
         refuse_above_rows=2,
         refuse_above_share=0.1,
-        holds=HoldSettings(unknown_share=0.5, customer_share=1, least_rows=2),
+        holds=HoldSettings(unknown_share=0.5, least_ids=2),
     )  # of ten rows: two are refused; six that name somebody unknown are held
 
     def test_is_refused_whole_and_what_was_there_stays(self, shop: Shop) -> None:
