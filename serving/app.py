@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from schema.config import Config, read_config
-from serving import admin, audit, feedback, fleet, health, keys, live, lookup, scrape
+from serving import admin, audit, feedback, fleet, health, keys, live, lookup, reports, scrape
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
 from serving.delivery import Delivery
@@ -93,7 +93,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, live, feedback, admin, keys, fleet, audit, health, scrape):
+    for part in (lookup, live, feedback, admin, keys, fleet, audit, reports, health, scrape):
         app.include_router(part.router)
     tell_errors(app)
     require_policy(app)

@@ -49,6 +49,9 @@ NO_ACTS = {
 
 ELSEWHERE = {
     "POST /tenants",  # test_fleet.py
+    *(  # test_reports.py
+        f"POST /tenants/{{tenant}}/data/held/{{batch}}/{word}" for word in ("release", "discard")
+    ),
     *(  # test_keys.py
         f"{method} {whose}/keys{end}"
         for whose in ("", "/tenants/{tenant}")
