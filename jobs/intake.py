@@ -78,7 +78,8 @@ def import_files(
         return _import(stores, tenant, files, limits, by, now, dry_run, held, why)
     except FactoryError as error:
         problem = error.problem
-        if isinstance(problem, Refused) and not dry_run and held is None:
+        delivered = all(path.is_file() for path in files.values())
+        if delivered and isinstance(problem, Refused) and not dry_run and held is None:
             report = ImportReport(tenant.tenant, "", dry_run, (), Delivered.REFUSED)
             told = {"code": problem.code, "sentence": problem.what, "next": problem.next_step}
             stores.imports.record(

@@ -7,6 +7,7 @@ import click
 
 from jobs.cli.door import day, table
 from schema.names import Delivered
+from storage.imports import COUNTS
 
 _SAYS = {
     Delivered.ACCEPTED: "accepted: it counts from the next night on",
@@ -25,77 +26,62 @@ def print_report(body: Mapping[str, Any], reasons: Sequence[Mapping[str, Any]], 
         body: the report as it is kept.
         state: as it is now.
     """
-    tenant, batch = body["tenant"], body["batch"]
-    lines = [[t["table"], t["read"], t["accepted"], t["quarantined"]] for t in body["tables"]]
-    fit = "accepted" if state in (Delivered.ACCEPTED, Delivered.RELEASED) else "would be accepted"
-    columns = [
-        "table",
-        "read>",
-        f"{'would be accepted' if body['dry_run'] else fit}>",
-        "quarantined>",
-    ]
-    if lines:
-        table(f"{tenant}, batch {batch}", columns, lines)
-    faults = [
-        [
-            t["table"],
-            fault["code"],
-            fault["column"],
-            fault["count"],
-            f"{fault['share']:.2%}",
-            fault.get("severity", "quarantine"),
-            fault["what"],
-            samples(fault["samples"]),
-            fault["fix"],
-        ]
-        for t in body["tables"]
-        for fault in t["faults"]
-    ]
-    if faults:
-        columns = [
-            "table",
-            "code",
-            "column",
-            "rows>",
-            "share>",
-            "severity",
-            "what",
-            "row: value",
-            "what to do",
-        ]
-        table("What did not fit", columns, faults)
+    tenant, batch, counts = body["tenant"], body["batch"], state in COUNTS and not body["dry_run"]
+    fit = "accepted>" if counts else "would be accepted>"
+    if body["tables"]:
+        rows = [[t["table"], t["read"], t["accepted"], t["quarantined"]] for t in body["tables"]]
+        table(f"{tenant}, batch {batch}", ["table", "read>", fit, "quarantined>"], rows)
+    if faults := [_fault(t["table"], fault) for t in body["tables"] for fault in t["faults"]]:
+        table("What did not fit", _COLUMNS, faults)
     for t in body["tables"]:
         if t["ignored_columns"]:
             click.echo(f"{t['table']}: ignored columns {', '.join(t['ignored_columns'])}")
     for reason in reasons:
-        name = f" {reason['table']}" if "table" in reason else ""
-        click.echo(f"{reason['code']}{name}: {reason['sentence']}")
-    if (
-        any(t["quarantined"] for t in body["tables"])
-        and state
-        in (
-            Delivered.ACCEPTED,
-            Delivered.RELEASED,
-        )
-        and not body["dry_run"]
-    ):
+        where = f" {reason['table']}" if "table" in reason else ""
+        click.echo(f"{reason['code']}{where}: {reason['sentence']}")
+    if body["dry_run"]:
+        click.echo(f"{tenant}, batch {batch}: would be {state}; nothing was kept.")
+        return
+    click.echo(f"{tenant}, batch {batch}: {_SAYS[Delivered(state)]}.")
+    if state == Delivered.HELD:
+        click.echo(f"Next: {settle(tenant, batch)}")
+    if counts and any(t["quarantined"] for t in body["tables"]):
         click.echo(
-            f"Mend and send again: recfactory data quarantine {tenant} {batch} --to FILE.csv"
+            f"Next: mend what did not fit (`recfactory data quarantine {tenant} {batch} --to "
+            "FILE.csv`) and import it."
         )
-    if not body["dry_run"]:
-        click.echo(f"{tenant}, batch {batch}: {_SAYS[Delivered(state)]}.")
-        if state == Delivered.HELD:
-            click.echo(f"Next: {settle(tenant, batch)}")
-    elif state == Delivered.HELD:
-        click.echo(f"{tenant}, batch {batch}: would be held for a person.")
+
+
+_COLUMNS = [
+    "table", "code", "column", "rows>", "share>", "severity", "what", "row: value", "what to do",
+]  # fmt: skip
+
+
+def _fault(where: str, fault: Mapping[str, Any]) -> list[object]:
+    samples = (
+        f"{found.get('line', found.get('row'))}: {found['value']}" for found in fault["samples"]
+    )
+    return [
+        where,
+        fault["code"],
+        fault["column"],
+        fault["count"],
+        f"{fault['share']:.2%}",
+        fault.get("severity", "quarantine"),
+        fault["what"],
+        "\n".join(samples),
+        fault["fix"],
+    ]
 
 
 def lines(report: Mapping[str, Any]) -> list[list[object]]:
     """A delivery in the list of all: a line for each of its tables, one at least."""
     because = "; ".join(f"{r['code']}: {r['sentence']}" for r in report["reasons"])
     known = [day(report["imported_at"]), report["batch"], report["state"]]
+    counts = report["state"] in COUNTS
     rows = [
-        [t["table"], t["read"], t["accepted"], t["quarantined"]] for t in report["report"]["tables"]
+        [t["table"], t["read"], t["accepted"] if counts else "", t["quarantined"]]
+        for t in report["report"]["tables"]
     ]
     return [[*known, *row, because] for row in rows or [["", "", "", ""]]]
 
@@ -105,10 +91,4 @@ def settle(tenant: str, batch: str) -> str:
     return (
         f"`recfactory data release {tenant} {batch} --why …` where the data are right, "
         f"`recfactory data discard {tenant} {batch} --why …` where they are not."
-    )
-
-
-def samples(found: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(
-        f"{sample.get('line', sample.get('row'))}: {sample['value']}" for sample in found
     )

@@ -51,7 +51,7 @@ def past() -> tuple[Delivery, Mapping[str, Profile]]:
     return made, {name: profile(name, rows) for name, rows in history(made).items()}
 
 
-def held(delivered: Delivery, rules: HoldSettings = RULES, **faults: int) -> list[Hold]:
+def held(delivered: Delivery, **faults: int) -> list[Hold]:
     """What speaks against a delivery after three ordinary months."""
     made, before = past()
     return [
@@ -66,14 +66,14 @@ def held(delivered: Delivery, rules: HoldSettings = RULES, **faults: int) -> lis
                 **(faults if table.name == "interactions" else {}),
             ),
             [before[table.name]],
-            rules,
+            RULES,
             replaces=bool(table.key),
         )
     ]
 
 
-def codes(delivered: Delivery, rules: HoldSettings = RULES, **faults: int) -> list[str]:
-    return [hold.code for hold in held(delivered, rules, **faults)]
+def codes(delivered: Delivery, **faults: int) -> list[str]:
+    return [hold.code for hold in held(delivered, **faults)]
 
 
 class TestPoison:

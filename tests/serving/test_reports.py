@@ -9,17 +9,19 @@ import pytest
 from jobs.release import release
 from schema.config import Config
 from schema.names import Delivered, Role
+from schema.settings import IntakeSettings
 from storage.datasets import Datasets
 from tests.serving.morning import Served, problem
 from tests.world import ACME, BETA, NOW, tables
 
+SHIPPED = IntakeSettings()
 WHY = {"why": "it is so"}
 
 
 @pytest.fixture
 def held(own: Served) -> str:
     """A batch of acme's that waits: its catalogue lost 22 of 24 products."""
-    report = own.world.import_(ACME, {"products": tables(ACME)["products"].slice(0, 2)})
+    report = own.world.import_(ACME, {"products": tables(ACME)["products"].slice(0, 2)}, SHIPPED)
     assert report.state is Delivered.HELD
     return report.batch
 
