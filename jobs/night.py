@@ -172,7 +172,7 @@ def _work(
         )
     return Conclusion(
         outcome=decided.verdict.outcome,
-        because=decided.verdict.because,
+        because=f"{_stale(stores, tenant, data)}{decided.verdict.because}",
         figures={
             "customers": len(history.customers),
             "products": len(data.products),
@@ -196,6 +196,14 @@ def _work(
         realised=point,
         choice=choice,
     )
+
+
+def _stale(stores: Stores, tenant: Tenant, data: Data) -> str:
+    """That nothing came since the last night's work; its days went by all the same."""
+    last = stores.nights.published(tenant.tenant, 1)
+    if not last or last[0].figures.get("data_fingerprint") != data.fingerprint:
+        return ""
+    return f"no new data since the night of {last[0].night}; "
 
 
 def _tuned(

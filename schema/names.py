@@ -74,6 +74,23 @@ class Outcome(StrEnum):
     """Something went wrong; what was served stays served."""
 
 
+class Delivered(StrEnum):
+    """What became of a delivery."""
+
+    ACCEPTED = "accepted"
+    """It counts from the next night on."""
+    UNCHANGED = "unchanged"
+    """The same files as before: nothing to do."""
+    HELD = "held"
+    """It waits for a person, kept aside as it came; nothing of it counts."""
+    RELEASED = "released"
+    """It was held, and counts since a person said so."""
+    DISCARDED = "discarded"
+    """It was held, and was removed when a person said so."""
+    REFUSED = "refused"
+    """It cannot be used, and was not kept."""
+
+
 class Event(StrEnum):
     """What kind of interaction."""
 

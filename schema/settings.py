@@ -137,6 +137,39 @@ class ListSettings(_Settings):
         return self
 
 
+class HoldSettings(_Settings):
+    """When a delivery waits for a person (factory/drift.py).
+
+    What is a share or a factor also has a floor in rows or ids, so that a small tenant, whose
+    figures jump by themselves, is not held every week.
+    """
+
+    days: int = Field(28, ge=7, le=400)
+    """Deliveries of so many days are what a new one is held against."""
+    least_rows: int = Field(200, ge=0)
+    """Fewer rows than this never hold a delivery …"""
+    least_ids: int = Field(10, ge=0)
+    """… nor fewer customers or products."""
+    late_days: int = Field(1, ge=0)
+    """A delivery that adds may end so many days before the newest day that is there."""
+    duplicates_share: float = Field(0.3, gt=0, le=1)
+    """Rows that came before, in the same delivery or in an earlier one."""
+    unknown_share: float = Field(0.2, gt=0, le=1)
+    """Rows that name an unknown customer or product."""
+    customer_share: float = Field(0.05, gt=0, le=1)
+    """Rows of a single customer; more where there are few customers, or where it is usual."""
+    shrink_share: float = Field(0.3, gt=0, le=1)
+    """Customers or products that are gone at once."""
+    shared_share: float = Field(0.5, gt=0, le=1)
+    """Ids in force before that have to be there again, and mean the same."""
+    volume_factor: float = Field(3.0, gt=1)
+    """Rows a day, up or down."""
+    spread_factor: float = Field(10.0, gt=1)
+    """Quantities or values: as much alike, or as much larger or smaller, as this."""
+    waiting: int = Field(7, ge=1)
+    """Deliveries that wait at once; the oldest stay, further ones are refused."""
+
+
 class IntakeSettings(_Settings):
     """What a delivery may be (jobs/intake.py)."""
 
@@ -144,8 +177,6 @@ class IntakeSettings(_Settings):
     """A file with a larger share of rows that do not fit is refused whole …"""
     refuse_above_rows: int = Field(20, ge=0)
     """… unless there are no more than this many of them."""
-    refuse_unknown_above_share: float = Field(0.2, ge=0, le=1)
-    """The same for rows that name an unknown customer or product."""
     max_file_bytes: int = Field(4 * 2**30, ge=1)
     """Of one file, as it is delivered."""
     max_unpacked_bytes: int = Field(16 * 2**30, ge=1)
@@ -162,6 +193,7 @@ class IntakeSettings(_Settings):
     """After a change to ``folded``, send the history again: what was accepted keeps its ids."""
     duplicates: Duplicates = "drop"
     """``keep`` is for shops whose repeated lines are quantities."""
+    holds: HoldSettings = HoldSettings()
 
 
 class SourceSettings(_Settings):

@@ -22,6 +22,7 @@ from serving import (
     live,
     lookup,
     mapping,
+    reports,
     scrape,
     upload,
 )
@@ -108,7 +109,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         responses=_PROBLEMS,
     )
     for part in (
-        lookup, live, feedback, admin, mapping, upload, keys, fleet, audit, health, scrape
+        lookup, live, feedback, admin, mapping, upload, reports, keys, fleet, audit, health, scrape
     ):  # fmt: skip
         app.include_router(part.router)
     tell_errors(app)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from schema.mapping import TenantMapping
-from schema.names import Action, Bought, Mode, Outcome, Role
+from schema.names import Action, Bought, Delivered, Mode, Outcome, Role
 from schema.tables import ID_MAX_BYTES
 
 
@@ -163,6 +163,25 @@ class Because(_Body):
     """A reason, kept in the audit trail."""
 
     why: Sentence
+
+
+class ImportLine(BaseModel):
+    """One delivery; rows by table."""
+
+    tenant: str
+    batch: str
+    imported_at: datetime
+    state: Delivered
+    read: dict[str, int]
+    quarantined: dict[str, int]
+    because: list[str] = Field(description="why it was held or refused")
+
+
+class ImportReport(ImportLine):
+    """The same with everything that was found: by rule code, column, count, share and samples."""
+
+    reasons: list[dict[str, Any]]
+    tables: list[dict[str, Any]]
 
 
 class Night(BaseModel):

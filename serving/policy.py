@@ -50,6 +50,11 @@ POLICY: Mapping[tuple[str, str], tuple[Role, ...]] = {
     ("POST", f"{TENANT}/rules"): RUNS,
     ("DELETE", f"{TENANT}/rules/{{number}}"): RUNS,
     ("PUT", f"{TENANT}/data/{{table}}"): RUNS,
+    ("GET", f"{TENANT}/data/reports"): READS,
+    ("GET", f"{TENANT}/data/reports/{{batch}}"): READS,
+    ("GET", f"{TENANT}/data/quarantine/{{batch}}/{{table}}"): RUNS,  # raw rows: no auditor's
+    ("POST", f"{TENANT}/data/held/{{batch}}/release"): RUNS,
+    ("POST", f"{TENANT}/data/held/{{batch}}/discard"): RUNS,
     ("GET", f"{TENANT}/nights"): READS,
     ("GET", f"{TENANT}/models"): READS,
     ("POST", f"{TENANT}/models/{{number}}/promote"): RUNS,

@@ -114,6 +114,24 @@ class Datasets:
         rows = read_rows(self._folder(uid), table, dataset.names(table), columns)
         return rows.drop_columns([OWNER]) if OWNER in rows.column_names else rows
 
+    def quarantine(self, uid: str, batch: str) -> dict[str, Path]:
+        """Files of a delivery's rows that did not fit and nobody has mended yet, by table.
+
+        Args:
+            batch: one that the ledger knows: it becomes part of a path.
+        """
+        folder = self._folder(uid) / "quarantine"
+        files = {table.name: folder / f"{batch}-{table.name}.parquet" for table in IMPORTED}
+        return {table: path for table, path in files.items() if path.exists()}
+
+    def mended(self, uid: str, batch: str, table: str, rows: pa.Array) -> None:
+        """Take rows out of quarantine: they came again, mended; again changes nothing."""
+        with durable.locked(self._folder(uid)):
+            path = self.quarantine(uid, batch).get(table)
+            if path is not None:
+                kept = pq.read_table(path)
+                self._set_aside(path, kept.filter(pc.invert(pc.is_in(kept["_line"], rows))))
+
     def compact(self, uid: str) -> int:
         """Merge small files of interactions; what counts, and the fingerprint, stay as they are.
 

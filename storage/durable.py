@@ -10,7 +10,8 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import orjson
@@ -223,6 +224,25 @@ def sealed_after(
 def content(data: bytes) -> Callable[[Path], None]:
     """A writer of these bytes, for ``sealed``."""
     return lambda path: _write_all(path, data)
+
+
+def copy_of(source: Path) -> Callable[[Path], None]:
+    """A writer of another file's bytes, for ``sealed``."""
+    return lambda path: _copy(source, path)
+
+
+def streamed(chunks: Iterable[bytes]) -> Callable[[Path], None]:
+    """A writer of what is made while it is written, for ``replace_by``."""
+    return lambda path: _stream(chunks, path)
+
+
+def _stream(chunks: Iterable[bytes], path: Path) -> None:
+    with path.open("wb") as file:
+        file.writelines(chunks)
+
+
+def _copy(source: Path, path: Path) -> None:
+    shutil.copyfile(source, path)
 
 
 def _write_all(path: Path, data: bytes) -> None:

@@ -1,16 +1,61 @@
-"""Reports of what tenants delivered, in the ledger."""
+"""What tenants delivered and what became of it, in the ledger."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, func, insert, select, update
 
-from schema.names import TenantId
+from schema.errors import NotThere, Refused
+from schema.names import Delivered, TenantId
 from storage.audit import note
 from storage.database import reading
 from storage.rows import BATCHES
+
+Files = Mapping[str, Sequence[str]]
+
+COUNTS = (Delivered.ACCEPTED, Delivered.RELEASED)
+"""States of deliveries whose rows are in the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One delivery.
+
+    Attributes:
+        number: in the order the tenant's deliveries came.
+        files: by table, what its file is known by again: SHA-256 and how it was read.
+        reasons: why it was held or refused, and for what: code, table, sentence, figures, next.
+        profile: what it looked like, by table (factory/profile.py).
+        settled_at: since when it is what ``state`` says; None while it waits.
+    """
+
+    number: int
+    batch: str
+    imported_at: datetime
+    state: Delivered
+    report: Mapping[str, Any]
+    files: Files
+    reasons: Sequence[Mapping[str, Any]]
+    profile: Mapping[str, Any]
+    settled_at: datetime | None
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the delivered files, by table."""
+        return {table: known_by[0] for table, known_by in self.files.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """What a person is told of it."""
+        return {
+            "batch": self.batch,
+            "imported_at": self.imported_at,
+            "state": self.state,
+            "reasons": self.reasons,
+            "report": self.report,
+        }
 
 
 def batch_name(hashes: Mapping[str, str]) -> str:
@@ -31,29 +76,170 @@ class Imports:
         self._engine = engine
 
     def record(
-        self, tenant: TenantId, batch: str, report: dict[str, Any], *, by: str, at: datetime
-    ) -> None:
+        self,
+        tenant: TenantId,
+        batch: str,
+        report: Mapping[str, Any],
+        *,
+        by: str,
+        at: datetime,
+        state: Delivered = Delivered.ACCEPTED,
+        files: Files | None = None,
+        reasons: Sequence[Mapping[str, Any]] = (),
+        profile: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Keep what became of a delivery.
+
+        Args:
+            batch: "" for one that was refused before it had a name.
+
+        Returns:
+            The batch.
+        """
         with self._engine.begin() as connection:
             last = connection.execute(
                 select(func.max(BATCHES.c.id)).where(BATCHES.c.tenant == tenant)
             ).scalar()
+            number = (last or 0) + 1
+            name = batch or f"refused-{number}"
             connection.execute(
                 insert(BATCHES).values(
-                    tenant=tenant, id=(last or 0) + 1, batch=batch, imported_at=at, report=report
+                    tenant=tenant,
+                    id=number,
+                    batch=name,
+                    imported_at=at,
+                    report={**report, "batch": name} if "batch" in report else dict(report),
+                    state=state.value,
+                    files=dict(files or {}),
+                    reasons=[dict(reason) for reason in reasons],
+                    profile=dict(profile or {}),
+                    settled_at=None if state is Delivered.HELD else at,
                 )
             )
-            note(connection, tenant, by, "import", {"batch": batch}, at)
+            detail = {"batch": name}
+            if state is not Delivered.ACCEPTED:
+                detail["state"] = state.value
+            note(connection, tenant, by, "import", detail, at)
+        return name
+
+    def settle(
+        self,
+        tenant: TenantId,
+        number: int,
+        state: Delivered,
+        *,
+        by: str,
+        why: str,
+        at: datetime,
+        report: Mapping[str, Any] | None = None,
+        profile: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A person's word on a delivery that waits.
+
+        Raises:
+            Refused: it does not wait any more (``DATA_NOT_HELD``).
+        """
+        values: dict[str, Any] = {"state": state.value, "settled_at": at}
+        values |= {} if report is None else {"report": dict(report)}
+        values |= {} if profile is None else {"profile": dict(profile)}
+        this = (BATCHES.c.tenant == tenant, BATCHES.c.id == number)
+        with self._engine.begin() as connection:
+            row = connection.execute(select(BATCHES).where(*this).with_for_update()).one()
+            if row.state != Delivered.HELD:
+                raise _not_held(row.batch, row.state)
+            connection.execute(update(BATCHES).where(*this).values(values))
+            note(
+                connection, tenant, by, f"data {state.value}", {"batch": row.batch, "why": why}, at
+            )
+
+    def deliveries(
+        self,
+        tenant: TenantId,
+        limit: int | None = 20,
+        *,
+        states: Collection[Delivered] = (),
+        since: datetime | None = None,
+    ) -> list[Import]:
+        """Newest first.
+
+        Args:
+            states: only these; every one if none is named.
+            since: only what came after.
+        """
+        return self._read(_newest(tenant, limit, states, since))
 
     def reports(self, tenant: TenantId, limit: int = 20) -> list[dict[str, Any]]:
-        """Newest first: batch, imported_at, report."""
+        """Newest first: batch, imported_at, state, reasons, report."""
+        return [one.as_json() for one in self.deliveries(tenant, limit)]
+
+    def delivery(self, tenant: TenantId, batch: str, state: Delivered | None = None) -> Import:
+        """The newest delivery of a batch.
+
+        Args:
+            state: the newest that is in it.
+
+        Raises:
+            NotThere: the tenant has no such batch (``NO_BATCH``).
+            Refused: it has, in another state (``DATA_NOT_HELD``).
+        """
+        found = self._read(_newest(tenant, None, (), None).where(BATCHES.c.batch == batch))
+        if not found:
+            raise NotThere(
+                f"there is no batch {batch[:80]!r}",
+                f"see `recfactory data show {tenant}`",
+                "NO_BATCH",
+            )
+        fitting = [one for one in found if state in (None, one.state)]
+        if not fitting:
+            raise _not_held(batch, found[0].state)
+        return fitting[0]
+
+    def counting(self, tenant: TenantId) -> list[Files]:
+        """Files of everything that counts, in the order it began to."""
         query = (
-            select(BATCHES)
-            .where(BATCHES.c.tenant == tenant)
-            .order_by(BATCHES.c.id.desc())
-            .limit(limit)
+            select(BATCHES.c.files)
+            .where(BATCHES.c.tenant == tenant, BATCHES.c.state.in_(COUNTS))
+            .order_by(BATCHES.c.settled_at, BATCHES.c.id)
         )
         with reading(self._engine) as connection:
-            return [
-                {"batch": row.batch, "imported_at": row.imported_at, "report": row.report}
-                for row in connection.execute(query).all()
-            ]
+            return list(connection.execute(query).scalars())
+
+    def _read(self, query: Select[Any]) -> list[Import]:
+        with reading(self._engine) as connection:
+            return [_import(row) for row in connection.execute(query).all()]
+
+
+def _newest(
+    tenant: TenantId,
+    limit: int | None,
+    states: Collection[Delivered],
+    since: datetime | None,
+) -> Select[Any]:
+    where: list[ColumnElement[bool]] = [BATCHES.c.tenant == tenant]
+    if states:
+        where.append(BATCHES.c.state.in_(states))
+    if since is not None:
+        where.append(BATCHES.c.imported_at > since)
+    return select(BATCHES).where(*where).order_by(BATCHES.c.id.desc()).limit(limit)
+
+
+def _import(row: Row[Any]) -> Import:
+    return Import(
+        number=row.id,
+        batch=row.batch,
+        imported_at=row.imported_at,
+        state=Delivered(row.state),
+        report=row.report,
+        files=row.files,
+        reasons=row.reasons,
+        profile=row.profile,
+        settled_at=row.settled_at,
+    )
+
+
+def _not_held(batch: str, state: str) -> Refused:
+    return Refused(
+        f"batch {batch} does not wait for anybody's word: it is {state}",
+        "see `recfactory data show TENANT` for what does",
+        code="DATA_NOT_HELD",
+    )

@@ -124,7 +124,13 @@ BATCHES = Table(
     Column("batch", String(64), nullable=False),
     Column("imported_at", Instant, nullable=False),
     Column("report", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("profile", JSON, nullable=False),
+    Column("settled_at", Instant),
 )
+"""Every delivery, in the order they came. ``settled_at``: when what waited for a person did no more."""
 
 MARKS = Table(
     "marks",

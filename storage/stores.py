@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema.config import Config
 from schema.errors import Problem
 from storage import durable
+from storage.aside import Aside
 from storage.audit import Audit
 from storage.database import connect, migrate
 from storage.datasets import Datasets
@@ -43,6 +44,7 @@ class Stores:
     inboxes: Inboxes
     uploads: Uploads
     datasets: Datasets
+    aside: Aside
     models: Models
     editions: Editions
     revoked: Revoked
@@ -74,6 +76,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         inboxes=Inboxes(config.home, disk),
         uploads=Uploads(root, disk),
         datasets=Datasets(root, disk),
+        aside=Aside(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),
         revoked=Revoked(config.home / "revoked", disk),

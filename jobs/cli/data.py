@@ -4,13 +4,16 @@ from pathlib import Path
 
 import click
 
-from jobs.cli import mapping
-from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
+from jobs.cli.door import actor, as_json, now, print_json, table, with_stores
+from jobs.cli.held import discard, quarantine, release
+from jobs.cli.mapping import mapping, suggest_
 from jobs.cli.pull import pull
+from jobs.cli.report import lines, print_report, settle
 from jobs.collect import Collected, collect, collect_fleet, exit_status
 from jobs.example import write_example
-from jobs.intake import ImportReport, import_files
+from jobs.intake import import_files
 from schema.config import Config
+from schema.names import Delivered
 from schema.tables import TABLES
 from storage.dataset import HOW, How
 from storage.stores import Stores
@@ -27,7 +30,11 @@ def data() -> None:
     """
 
 
-data.add_command(pull)
+for command in (release, discard, quarantine, pull, suggest_, mapping):
+    data.add_command(command)
+
+HELD = 3
+"""Exit status: nothing failed, and a person has to look."""
 
 
 @data.command(name="import")
@@ -60,7 +67,8 @@ def import_(
     json: bool,
 ) -> None:
     """Take CSV or Parquet files in: rows that do not fit are quarantined with a reason, files
-    that cannot be used are refused whole, and what was there stays.
+    that cannot be used are refused whole, and what was there stays. What does not look like the
+    tenant's other deliveries is held for a person: exit status 3.
 
     Example: recfactory data import acme --customers c.csv --products p.csv --interactions i.csv
     """
@@ -80,7 +88,9 @@ def import_(
     if json:
         print_json(report.as_json())
     else:
-        _print(report)
+        print_report(report.as_json(), report.as_json()["reasons"], report.state)
+    if report.state is Delivered.HELD:
+        raise SystemExit(HELD)
 
 
 @data.command(name="collect")
@@ -130,25 +140,39 @@ def _print_collected(found: list[Collected]) -> None:
 
 @data.command()
 @click.argument("tenant")
+@click.argument("batch", required=False)
 @as_json
 @with_stores
-def show(stores: Stores, config: Config, tenant: str, json: bool) -> None:
-    """What a tenant delivered, newest first, and what became of its rows.
+def show(stores: Stores, config: Config, tenant: str, batch: str | None, json: bool) -> None:
+    """What a tenant delivered, newest first, and what became of it; or one delivery's report.
 
     Example: recfactory data show acme
     """
     known = stores.ledger.tenant(tenant)
+    if batch is not None:
+        found = stores.imports.delivery(known.tenant, batch)
+        if json:
+            print_json(found.as_json())
+        else:
+            print_report(found.report, found.reasons, found.state)
+        return
     reports = stores.imports.reports(known.tenant)
     if json:
         print_json(reports)
         return
-    rows = [
-        [day(r["imported_at"]), r["batch"], t["table"], t["read"], t["accepted"], t["quarantined"]]
-        for r in reports
-        for t in r["report"]["tables"]
+    columns = [
+        "imported (UTC)",
+        "batch",
+        "state",
+        "table",
+        "read>",
+        "accepted>",
+        "quarantined>",
+        "because",
     ]
-    columns = ["imported (UTC)", "batch", "table", "read>", "accepted>", "quarantined>"]
-    table(f"Deliveries of {tenant}", columns, rows)
+    table(f"Deliveries of {tenant}", columns, [row for report in reports for row in lines(report)])
+    for waiting in stores.imports.deliveries(known.tenant, None, states=[Delivered.HELD]):
+        click.echo(f"Batch {waiting.batch} waits for you: {settle(tenant, waiting.batch)}")
 
 
 @data.command()
@@ -198,40 +222,3 @@ def _how(add: tuple[str, ...], replace: tuple[str, ...]) -> dict[str, How]:
 
 def _range(least: float | None, most: float | None) -> str:
     return "" if least is None or most is None else f"{least:g} to {most:g}"
-
-
-def _print(report: ImportReport) -> None:
-    done = "would be accepted" if report.dry_run else "accepted"
-    rows = [[t.table, t.read, t.accepted, t.quarantined] for t in report.tables]
-    table(
-        f"{report.tenant}, batch {report.batch}",
-        ["table", "read>", f"{done}>", "quarantined>"],
-        rows,
-    )
-    faults = [
-        [
-            t.table,
-            fault.code,
-            fault.severity,
-            fault.count,
-            fault.what,
-            _samples(fault.samples),
-            fault.fix,
-        ]
-        for t in report.tables
-        for fault in t.faults
-    ]
-    if faults:
-        columns = ["table", "code", "", "rows>", "what", "line: value", "what to do"]
-        table("What was found", columns, faults)
-    for found in report.tables:
-        if found.ignored:
-            click.echo(f"{found.table}: ignored columns {', '.join(found.ignored)}")
-
-
-def _samples(samples: tuple[tuple[int, str], ...]) -> str:
-    return "; ".join(f"{line}: {value}" for line, value in samples[:3])
-
-
-data.add_command(mapping.suggest_)
-data.add_command(mapping.mapping)

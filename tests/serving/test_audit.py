@@ -56,6 +56,9 @@ NO_ACTS = {
 ELSEWHERE = {
     "POST /tenants",  # test_fleet.py
     "PUT /tenants/{tenant}/data/{table}",  # test_upload.py
+    *(  # test_reports.py
+        f"POST /tenants/{{tenant}}/data/held/{{batch}}/{word}" for word in ("release", "discard")
+    ),
     *(  # test_keys.py
         f"{method} {whose}/keys{end}"
         for whose in ("", "/tenants/{tenant}")

@@ -43,6 +43,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/rules": {"action": "max_per_category", "value": 3, "why": "a test"},
     "/promote": {"why": "a test"},
     "/discard": {"why": "a test"},
+    "/release": {"why": "a test"},
     "/activate": {"why": "a test"},
     "/tenants": {"tenant": "another"},
 }

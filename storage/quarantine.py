@@ -1,0 +1,100 @@
+"""Rows that did not fit, as a file that a person mends in a spreadsheet and sends again.
+
+A spreadsheet runs what begins like a formula, so such a cell gets an apostrophe in front; it is
+taken away again when the mended file comes back. That a file is one, and of which rows, stands in
+its last columns.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schema.errors import NotThere, Refused
+
+ROW, CODE, TEXT, BATCH = "_row", "_code", "_text", "_batch"
+_RISKY = re.compile(r"'*[=+\-@\t\r]")
+_MADE_SAFE = r"^'('*[=+\-@\t\r])"
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """Which quarantined rows a file has mended."""
+
+    batch: str
+    rows: pa.Array
+
+
+def as_csv(path: Path, batch: str) -> Iterator[bytes]:
+    """The rows of one quarantine file, chunk by chunk, under their own header.
+
+    Args:
+        batch: the delivery they came with.
+    """
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        yield _lines([[*names, BATCH]])
+        for chunk in file.iter_batches(4096):
+            columns = [column.cast(pa.string()).to_pylist() for column in chunk.columns]
+            yield _lines([[*map(_safe, row), batch] for row in zip(*columns, strict=True)])
+
+
+def no_quarantine(tenant: str) -> NotThere:
+    return NotThere(
+        "no such rows are in quarantine",
+        f"see `recfactory data show {tenant}` for what did not fit",
+        "NO_QUARANTINE",
+    )
+
+
+def numbers(path: Path) -> pa.Array:
+    """Which rows of the delivery a quarantine file holds."""
+    return pq.read_table(path, columns=[ROW])[ROW].combine_chunks()
+
+
+def as_delivered(rows: pa.Table) -> tuple[pa.Table, Mended | None]:
+    """A delivered file without what ``as_csv`` had added; what is no such file stays as it is.
+
+    Raises:
+        Refused: it mixes rows of several batches, or a row has lost its number (``MENDED``).
+    """
+    if BATCH not in rows.column_names or ROW not in rows.column_names:
+        return rows, None
+    batches = pc.unique(rows[BATCH].cast(pa.string())).to_pylist()
+    numbers = rows[ROW].cast(pa.string())
+    if len(batches) != 1 or not batches[0] or not _whole(numbers):
+        raise Refused(
+            f"its columns {ROW} and {BATCH} are not as they were",
+            "mend the rows of one download at a time, and leave these two columns alone",
+            code="MENDED",
+        )
+    kept = rows.drop_columns([c for c in (ROW, CODE, TEXT, BATCH) if c in rows.column_names])
+    columns = {
+        name: pc.replace_substring_regex(column.cast(pa.string()), _MADE_SAFE, r"\1")
+        for name, column in zip(kept.column_names, kept.columns, strict=True)
+    }
+    return pa.table(columns), Mended(batches[0], pc.unique(numbers.cast(pa.int64())))
+
+
+def _whole(numbers: pa.ChunkedArray) -> bool:
+    return (
+        pc.all(pc.fill_null(pc.match_substring_regex(numbers, r"^\d{1,18}$"), False)).as_py()
+        is True
+    )
+
+
+def _safe(cell: str | None) -> str:
+    text = cell or ""
+    return f"'{text}" if _RISKY.match(text) else text
+
+
+def _lines(rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()

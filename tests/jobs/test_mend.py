@@ -1,0 +1,118 @@
+"""Rows that did not fit come back mended: each counts once."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from jobs.intake import import_files
+from schema.errors import FactoryError
+from schema.names import Delivered
+from storage.quarantine import as_csv
+from tests.jobs.test_intake import LIMITS, Shop, bought, customers, products
+from tests.world import ACME, BETA, NOW, World
+
+BAD = "C-1,P-1,soon\nC-2,P-2,never\n"
+
+
+@pytest.fixture
+def shop(empty_world: World) -> Shop:
+    for name in (ACME, BETA):
+        empty_world.add(name)
+        Shop(empty_world, name).deliver(
+            customers=customers("C-1", "C-2"), products=products("P-1", "P-2")
+        )
+    return Shop(empty_world)
+
+
+def rows_of(shop: Shop, batch: str, table: str = "interactions") -> list[dict[str, str]]:
+    uid = shop.world.tenant(shop.name).uid
+    path = shop.world.stores.datasets.quarantine(uid, batch).get(table)
+    text = b"".join(as_csv(path, batch)).decode() if path else ""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def mended(rows: list[dict[str, str]], **cells: str) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows({**row, **cells} for row in rows)
+    return text.getvalue()
+
+
+class TestMendedRows:
+    def test_are_added_to_the_others_of_their_delivery(self, shop: Shop) -> None:
+        batch = shop.deliver(interactions=bought("C-1 P-1") + BAD).batch
+        text = mended(rows_of(shop, batch), occurred_at="2026-03-02")
+
+        report = shop.deliver(interactions=text)
+
+        assert report.state is Delivered.ACCEPTED
+        assert [table.read for table in report.tables] == [2]
+        assert shop.column("interactions", "customer_id") == ["C-1", "C-1", "C-2"]
+        assert report.tables[0].ignored == ()
+
+    def test_count_once_however_often_they_come(self, shop: Shop) -> None:
+        batch = shop.deliver(interactions=bought("C-1 P-1") + BAD).batch
+        rows = rows_of(shop, batch)
+        shop.deliver(interactions=mended(rows[:1], occurred_at="2026-03-02"))
+        assert [row["customer_id"] for row in rows_of(shop, batch)] == ["C-2"]
+
+        shop.deliver(interactions=mended(rows, occurred_at="2026-03-02"))
+        shop.deliver(interactions=mended(rows, occurred_at="2026-03-02"))
+
+        assert len(shop.column("interactions", "event")) == 3
+        with pytest.raises(FactoryError) as told:
+            shop.deliver(interactions=mended(rows, occurred_at="2026-03-03"))
+        assert told.value.problem.code == "MENDED"
+        assert rows_of(shop, batch) == []
+
+    def test_that_still_do_not_fit_are_in_the_quarantine_of_their_new_delivery(
+        self, shop: Shop
+    ) -> None:
+        batch = shop.deliver(interactions=bought("C-1 P-1") + BAD).batch
+        rows = rows_of(shop, batch)
+        rows[0]["occurred_at"] = "2026-03-02"
+        second = shop.deliver(interactions=mended(rows))
+        assert rows_of(shop, batch) == []
+        assert [row["customer_id"] for row in rows_of(shop, second.batch)] == ["C-2"]
+
+    def test_of_a_catalogue_change_their_products_and_leave_the_others(self, shop: Shop) -> None:
+        text = "product_id,price\n" + "".join(f"P-{n},1\n" for n in range(1, 40)) + "P-99,cheap\n"
+        batch = shop.deliver(products=text).batch
+        shop.deliver(products=mended(rows_of(shop, batch, "products"), price="5"))
+        prices = dict(
+            zip(
+                shop.column("products", "product_id"), shop.column("products", "price"), strict=True
+            )
+        )
+        assert len(prices) == 40
+        assert prices["P-99"] == 5
+
+    def test_are_no_other_tenants(self, shop: Shop) -> None:
+        batch = shop.deliver(interactions=bought("C-1 P-1") + BAD).batch
+        text = mended(rows_of(shop, batch), occurred_at="2026-03-02")
+        error = Shop(shop.world, BETA).refused(interactions=text)
+        assert error.problem.code == "NO_BATCH"
+
+    def test_come_through_a_process_that_died_after_they_were_taken(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        batch = shop.deliver(interactions=bought("C-1 P-1") + BAD).batch
+        path = tmp_path / "mended.csv"
+        path.write_text(mended(rows_of(shop, batch), occurred_at="2026-03-02"))
+        stores, tenant = shop.world.stores, shop.world.tenant(ACME)
+        for place in ("mended", "accept"):
+            with monkeypatch.context() as patch:
+                sound = getattr(stores.datasets, place)
+
+                def dies(*args: object, sound: object = sound) -> None:
+                    sound(*args)  # type: ignore[operator]
+                    raise KeyboardInterrupt
+
+                patch.setattr(stores.datasets, place, dies)
+                with pytest.raises(KeyboardInterrupt):
+                    import_files(stores, tenant, {"interactions": path}, LIMITS, by="t", now=NOW)
+        import_files(stores, tenant, {"interactions": path}, LIMITS, by="t", now=NOW)
+        assert len(shop.column("interactions", "event")) == 3
