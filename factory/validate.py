@@ -1,7 +1,8 @@
 """Does this table fit the universal schema? All faults at once, with counts and rows.
 
-A row that does not fit is quarantined with the code of its first fault; accepted + quarantined =
-read, always. A table that cannot be used at all is refused whole.
+A row that does not fit is quarantined with the code of its first fault. One about a customer who was
+erased is dropped, whatever else is wrong with it: it is counted, and nothing of it is told. Accepted +
+quarantined + erased = read, always. A table that cannot be used at all is refused whole.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -24,6 +25,7 @@ EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 
 SAMPLES = 5
 
+_CUSTOMER = "customer_id"
 _CALENDAR_SECONDS = 200 * 366 * 86_400
 """Two centuries around 1970: beyond it time zones and calendars cannot be asked."""
 
@@ -51,6 +53,7 @@ _FIX = {
     "TIME_FORMAT": "use ISO 8601, like 2026-03-08T10:00:00Z",
     "TIME_RANGE": "correct the time",
     "CSV_SHAPE": "give every line as many fields as the header has",
+    "CUSTOMER_ERASED": "nothing, unless the customer came back on purpose: `recfactory data unerase`",
 }
 
 
@@ -81,6 +84,7 @@ class Checked:
         accepted: the schema's columns and types, rows in the order they came.
         quarantined: the rows as they came, as text, with ``_row`` and ``_code``.
         ignored: columns the schema does not know.
+        erased: rows about customers who were erased; they are nowhere.
     """
 
     table: str
@@ -89,6 +93,13 @@ class Checked:
     quarantined: pa.Table
     faults: tuple[Fault, ...]
     ignored: tuple[str, ...]
+    erased: int = 0
+
+
+def erasure(count: int) -> Fault:
+    """How many rows were dropped because their customer was erased; it names nobody."""
+    what = "the customer was erased; the rows are kept nowhere"
+    return Fault("CUSTOMER_ERASED", "customer_id", what, count, ())
 
 
 def check(
@@ -98,6 +109,7 @@ def check(
     zone: ZoneInfo,
     now: datetime,
     known: Mapping[str, Collection[str] | pa.Array],
+    erased: Callable[[pa.Array], pa.Array] | None = None,
 ) -> Checked:
     """Bring a delivered table into the universal schema.
 
@@ -106,12 +118,15 @@ def check(
         zone: of times that name none. Where a local time occurs twice the first is taken.
         now: aware; times more than a day later are faults.
         known: by table name, the ids that an id pointing there may have.
+        erased: by customer id, whether it was erased.
 
     Raises:
         Refused: no rows, a required column missing or twice, a column of an unusable type.
     """
     _check_shape(rows, table)
     judge = _Judge(rows, now, zone)
+    if erased is not None and _CUSTOMER in rows.column_names:
+        judge.leave_out(_flags(erased(rows[_CUSTOMER])))
     columns = {}
     for column in table.columns:
         given = _text_or_native(rows, column)
@@ -129,8 +144,9 @@ def check(
         read=len(rows),
         accepted=accepted.filter(pa.array(judge.good)),
         quarantined=judge.quarantined(),
-        faults=tuple(judge.faults),
+        faults=(*judge.faults, *([erasure(judge.erased)] if judge.erased else [])),
         ignored=tuple(name for name in rows.column_names if name not in known_names),
+        erased=judge.erased,
     )
 
 
@@ -210,8 +226,18 @@ class _Judge:
     def __init__(self, rows: pa.Table, now: datetime, zone: ZoneInfo) -> None:
         self._rows, self._now, self._zone = rows, now, zone
         self.good = np.ones(len(rows), bool)
+        self._out = np.zeros(len(rows), bool)
         self._codes = np.full(len(rows), "", object)
         self.faults: list[Fault] = []
+
+    @property
+    def erased(self) -> int:
+        return int(self._out.sum())
+
+    def leave_out(self, rows: NDArray[np.bool_]) -> None:
+        """Neither accept nor quarantine these rows, and find no fault with them."""
+        self._out = rows
+        self.good &= ~rows
 
     def read(self, column: Column, given: pa.Array | None) -> pa.Array:
         if given is None:
@@ -245,7 +271,7 @@ class _Judge:
         self._fault("VALUE_RANGE", column, wrong & self.good, quantities, what)
 
     def quarantined(self) -> pa.Table:
-        bad = np.flatnonzero(~self.good)
+        bad = np.flatnonzero(~self.good & ~self._out)
         names = self._rows.column_names
         columns = {name: _as_text(self._rows[name]).take(pa.array(bad)) for name in names}
         columns["_row"] = pa.chunked_array([pa.array(bad + 1)])
@@ -364,6 +390,7 @@ class _Judge:
     def _fault(
         self, code: str, column: Column, rows: NDArray[np.bool_], values: pa.Array, what: str
     ) -> None:
+        rows = rows & ~self._out
         where = np.flatnonzero(rows)
         if not len(where):
             return

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from factory.validate import Checked, Fault, check, escaped
+from factory.validate import Checked, Fault, check, erasure, escaped
 from schema.errors import Refused, during
 from schema.names import Stage
 from schema.records import Tenant
@@ -102,8 +102,16 @@ def _check(
         if column.points_to and column.points_to not in known:
             key = stores.datasets.read(tenant.uid, column.points_to)[column.name]
             known[column.points_to] = key.combine_chunks()
-    found = check(delivery.rows, table, zone=zone(tenant.timezone), now=now, known=known)
-    return _with_ragged(found, delivery.ragged)
+    marks = stores.erased.of(tenant.uid)
+    found = check(
+        delivery.rows, table, zone=zone(tenant.timezone), now=now, known=known, erased=marks.mask
+    )
+    named = [line for line in delivery.ragged if marks.named(line[1])]
+    if named:
+        erased = found.erased + len(named)
+        faults = (*(f for f in found.faults if f.code != "CUSTOMER_ERASED"), erasure(erased))
+        found = replace(found, read=found.read + len(named), faults=faults, erased=erased)
+    return _with_ragged(found, [line for line in delivery.ragged if line not in named])
 
 
 def _with_ragged(found: Checked, ragged: list[tuple[int, str]]) -> Checked:
@@ -119,13 +127,11 @@ def _with_ragged(found: Checked, ragged: list[tuple[int, str]]) -> Checked:
             "_text": [text for _, text in ragged],
         }
     )
-    return Checked(
-        table=found.table,
+    return replace(
+        found,
         read=found.read + len(ragged),
-        accepted=found.accepted,
         quarantined=pa.concat_tables([found.quarantined, lines], promote_options="default"),
         faults=(fault, *found.faults),
-        ignored=found.ignored,
     )
 
 
@@ -138,9 +144,13 @@ def _refuse_unusable(found: Checked, table: Table, limits: IntakeSettings, name:
         (unknown, limits.refuse_unknown_above_share, True),
     ):
         allowed = max(limits.refuse_above_rows, share * found.read)
-        if bad > allowed or (bad and len(codes) == found.read):
+        if bad > allowed or (bad and len(codes) == found.read - found.erased):
             worst = max(
-                (f for f in found.faults if (f.code == "REF_UNKNOWN") is of_reference),
+                (
+                    f
+                    for f in found.faults
+                    if f.samples and (f.code == "REF_UNKNOWN") is of_reference
+                ),
                 key=lambda fault: fault.count,
             )
             row, value = worst.samples[0]
@@ -165,6 +175,7 @@ def _summary(found: Checked) -> dict[str, Any]:
         "read": found.read,
         "accepted": len(found.accepted),
         "quarantined": len(found.quarantined),
+        "erased": found.erased,
         "ignored_columns": list(found.ignored),
         "faults": [
             {

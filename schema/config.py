@@ -47,6 +47,11 @@ class Publishing(_Part):
     keep_models: int = Field(4, ge=2)
 
 
+class Leaving(_Part):
+    grace_days: float = Field(30, gt=0)
+    most_a_day: int = Field(3, ge=1)
+
+
 class Limits(_Part):
     key_per_second: float = Field(500, gt=0)
     key_burst: float = Field(1000, ge=1)
@@ -110,6 +115,7 @@ class Config(BaseSettings):
     ledger: Ledger = Ledger()
     nightly: Nightly = Nightly()
     publishing: Publishing = Publishing()
+    leaving: Leaving = Leaving()
     serving: Serving = Serving()
     oidc: Oidc = Oidc()
     template: TenantSettings = TenantSettings()

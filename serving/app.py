@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from schema.config import Config, read_config
-from serving import admin, audit, feedback, fleet, health, keys, live, lookup, scrape
+from serving import admin, audit, erasure, feedback, fleet, health, keys, live, lookup, scrape
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
 from serving.delivery import Delivery
@@ -58,6 +58,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.shelf = shelf = Shelf(
             stores.editions,
             stores.datasets,
+            stores.erased,
             most=serving.open_tenants,
             refresh_seconds=serving.refresh_seconds,
             stale_days=serving.stale_days,
@@ -93,7 +94,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, live, feedback, admin, keys, fleet, audit, health, scrape):
+    for part in (lookup, live, feedback, admin, erasure, keys, fleet, audit, health, scrape):
         app.include_router(part.router)
     tell_errors(app)
     require_policy(app)

@@ -104,12 +104,12 @@ class Lookup:
         known = dict(scope["headers"]).get(b"if-none-match", b"")
         if dress.tag in known:  # it may be one of several, or marked weak
             return Answer(304, dress.headers), "unchanged", ""
-        shown, lists = found.shown, found.edition.lists
+        shown = found.shown
         own: bytes | None = b""  # not looked up where its lines are ready
-        lines = ready(lists.first(customer), shown, asked)
+        lines = ready(found.first(customer), shown, asked)
         if lines is None:
-            own = lists.of(customer)
-            lines = ready(lists.first(""), shown, asked) if own is None else None
+            own = found.own(customer)
+            lines = ready(found.first(""), shown, asked) if own is None else None
         mode, stale = tenant.mode, dress.stale
         body = answer(name, customer, mode, shown, own, asked, stale=stale, lines=lines)
         source = Source.POPULAR if own is None else Source.PERSONAL

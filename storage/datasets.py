@@ -7,6 +7,7 @@ takes the place of its first delivery.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,11 @@ from schema.names import Status
 from schema.tables import VERSION
 from storage import durable
 from storage.durable import Disk
+from storage.erased import Marks
 
 _DATASET, _SELLABLE = "DATASET.json", ".sellable.json"
+_HOLDING = ("customers", "interactions")
+"""Tables whose rows are about a customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,19 @@ class Dataset:
         """Of the content: equal fingerprints mean equal data."""
         names = [self.customers, self.products, *sorted(self.interactions.values())]
         return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Names of all files that count."""
+        return frozenset((self.customers, self.products, *self.interactions.values()))
+
+    def renamed(self, names: Mapping[str, str]) -> "Dataset":
+        """The same with other files in the place of some."""
+        return Dataset(
+            names.get(self.customers, self.customers),
+            self.products,
+            {batch: names.get(name, name) for batch, name in self.interactions.items()},
+        )
 
 
 class Datasets:
@@ -98,15 +115,73 @@ class Datasets:
                 names.get("products", before.products),
                 batches,
             )
-            if after != before:
-                body = {
-                    "schema": VERSION,
-                    "customers": after.customers,
-                    "products": after.products,
-                    "interactions": batches,
-                }
-                durable.replace(self._disk, folder / _DATASET, orjson.dumps(body))
+            self._swap(folder, before, after)
         return after
+
+    def forget(self, uid: str, marks: Marks, *, remove: bool) -> dict[str, Counter[str]]:
+        """Take erased customers out of everything that was ever accepted or quarantined.
+
+        Files that hold them are written again without their rows, and ``DATASET.json`` is swapped
+        once; then their old versions are removed, also those that count no more. Whoever just
+        reads these has to read again. A batch keeps its name: delivered again it takes its own
+        place. Quarantined lines of another shape than their header may name anybody: all go.
+
+        Args:
+            remove: False only counts.
+
+        Returns:
+            By table, and for the quarantine, how many rows of each mark there are.
+        """
+        folder = self._folder(uid)
+        found = {name: Counter[str]() for name in (*_HOLDING, "quarantine")}
+        if not folder.is_dir():
+            return found
+        with durable.locked(folder):
+            before, names = self.of(uid), {}
+            held = []
+            for table in _HOLDING:
+                durable.sweep(self._disk, folder / table)
+                for path in sorted((folder / table).glob("*.parquet")):
+                    ids = _counted(path)
+                    if gone := marks.among(ids):
+                        held.append(path)
+                        found[table] += Counter({gone[name]: ids[name] for name in gone})
+                        if remove and before is not None and path.stem in before.files:
+                            rest = marks.without(pq.read_table(path))
+                            names[path.stem] = self._keep(folder / table, rest)
+            if remove and before is not None:
+                self._swap(folder, before, before.renamed(names))
+            if remove:
+                for path in held:
+                    self._disk.remove_file(path)
+                    self._disk.sync_folder(path.parent)
+            durable.sweep(self._disk, folder / "quarantine")
+            for path in sorted((folder / "quarantine").glob("*.parquet")):
+                rows = pq.read_table(path)
+                hits, stays = _unnamed(rows, marks)
+                found["quarantine"] += hits
+                if remove and len(stays) < len(rows):
+                    self._quarantine(path, stays)
+        return found
+
+    def knows(self, uid: str, customer: str) -> bool:
+        """Whether the accepted customers hold this one."""
+        dataset = self.of(uid)
+        if dataset is None or not dataset.customers:
+            return False
+        path = self._folder(uid) / "customers" / f"{dataset.customers}.parquet"
+        ids = pq.read_table(path, columns=["customer_id"])["customer_id"]
+        return bool(pc.any(pc.equal(ids, customer)).as_py())
+
+    def _swap(self, folder: Path, before: Dataset, after: Dataset) -> None:
+        if after != before:
+            body = {
+                "schema": VERSION,
+                "customers": after.customers,
+                "products": after.products,
+                "interactions": dict(after.interactions),
+            }
+            durable.replace(self._disk, folder / _DATASET, orjson.dumps(body))
 
     def required(self, uid: str) -> Dataset:
         """What counts now.
@@ -180,6 +255,28 @@ class Datasets:
 
     def _folder(self, uid: str) -> Path:
         return self._root / uid / "data"
+
+
+def _counted(path: Path) -> dict[str, int]:
+    """How many rows each customer has in a file."""
+    ids = pq.read_table(path, columns=["customer_id"])["customer_id"]
+    return {each["values"]: each["counts"] for each in pc.value_counts(ids).to_pylist()}
+
+
+def _unnamed(rows: pa.Table, marks: Marks) -> tuple[Counter[str], pa.Table]:
+    """Quarantined rows that name nobody of the erased in any column, and how many did by mark.
+
+    Columns are the client's own, whatever they are called.
+    """
+    named = pa.array([False] * len(rows))
+    found = Counter[str]()
+    for column in (name for name in rows.column_names if name not in ("_row", "_code")):
+        text = rows[column].cast(pa.string())
+        here = pc.is_valid(text) if column == "_text" else marks.mask(text)
+        for value in text.filter(pc.and_not(here, named)).to_pylist():
+            found += marks.named(value)
+        named = pc.or_(named, here)
+    return found, rows.filter(pc.invert(named))
 
 
 def _sellable(products: pa.Table) -> bytes:
