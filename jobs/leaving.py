@@ -35,13 +35,10 @@ def named(stores: Stores, name: str) -> Tenant:
     try:
         return stores.ledger.tenant(name)
     except NotThere:
-        uids = {tenant.uid: tenant.tenant for tenant in stores.ledger.tenants()}
-        keys = {key.key_id for key in stores.ledger.keys()}
-        what = (
-            "the folder of a tenant, not its name" if name in uids
-            else "a key's id, not a tenant's name" if name in keys
-            else ""
-        )  # fmt: skip
+        uids = [tenant.uid for tenant in stores.ledger.tenants()]
+        keys = [key.key_id for key in stores.ledger.keys(None)]
+        what = "the folder of a tenant, not its name" if name in uids else ""
+        what = what or ("a key's id, not a tenant's name" if name in keys else "")
         if not what:
             raise
         raise Refused(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.blocking import BlockingScheduler
 
+from jobs.erasing import finish
 from jobs.fleet import due, run_fleet
 from schema.config import Config
 from schema.records import NightReport
@@ -20,6 +21,7 @@ log = logging.getLogger("recfactory.schedule")
 
 def wave(stores: Stores, config: Config, now: datetime) -> int:
     """Run what is due at this moment; returns how many tenants that were."""
+    finish(stores, now)  # what was erased by day is removed within the hour, whoever is due
     tasks = due(stores, now)
     for result in run_fleet(stores, config, tasks, lambda _: None):
         if isinstance(result, NightReport):

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
+from jobs.cli.erasing import erase, erasures, unerase
 from jobs.example import write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
@@ -21,6 +22,10 @@ def data() -> None:
 
     Example: recfactory data show acme
     """
+
+
+for command in (erase, erasures, unerase):
+    data.add_command(command)
 
 
 @data.command(name="import")
@@ -130,10 +135,10 @@ def _range(least: float | None, most: float | None) -> str:
 
 def _print(report: ImportReport) -> None:
     done = "would be accepted" if report.dry_run else "accepted"
-    rows = [[t.table, t.read, len(t.accepted), len(t.quarantined)] for t in report.tables]
+    rows = [[t.table, t.read, len(t.accepted), len(t.quarantined), t.erased] for t in report.tables]
     table(
         f"{report.tenant}, batch {report.batch}",
-        ["table", "read>", f"{done}>", "quarantined>"],
+        ["table", "read>", f"{done}>", "quarantined>", "erased>"],
         rows,
     )
     faults = [
