@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.export import export, opened
@@ -129,14 +130,21 @@ def exported(stores: Stores, tenant: Tenant, folder: Path, now: datetime) -> lis
     dataset = stores.datasets.of(tenant.uid)
     for table in IMPORTED if dataset else ():
         if getattr(dataset, table.name):
-            rows = stores.datasets.read(tenant.uid, table.name, dataset)
             made.append(folder / f"{table.name}.parquet")
-            durable.replace_by(Disk(), made[-1].absolute(), lambda path, rows=rows: pq.write_table(rows, path, compression="zstd"))  # type: ignore[misc]  # fmt: skip
+            _write(made[-1], stores.datasets.read(tenant.uid, table.name, dataset))
     if serves(tenant.mode) and stores.editions.current(tenant.uid) is not None:
         made.append(folder / "lists.parquet")
         with opened(stores, tenant, None, now) as source:
             export(source, made[-1], Bought.INCLUDE, lambda *_: None)
     return made
+
+
+def _write(path: Path, rows: pa.Table) -> None:
+    def write(place: Path) -> None:
+        with pq.ParquetWriter(place, rows.schema, compression="zstd") as writer:
+            writer.write(rows)
+
+    durable.replace_by(Disk(), path.absolute(), write)
 
 
 def finish(stores: Stores, rule: Leaving, now: datetime) -> list[Left]:

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from factory.live import rerank
 from schema.errors import NotThere, Problem
 from schema.records import PACKED, Grounds, Said, Tenant
+from serving.address import CUSTOMER
 from serving.bodies import Call, Reranked
 from serving.deps import OpenShelf, TheTenant
 from serving.guard import Guarded
@@ -95,7 +96,7 @@ OpenDesk = Annotated[Desk, Depends(desk)]
 
 
 @router.post(
-    "/tenants/{tenant}/customers/{customer:any}/recs",
+    "/tenants/{tenant}" + CUSTOMER + "/recs",
     response_model=Reranked,
     summary="Re-rank during the call",
 )

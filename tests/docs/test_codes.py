@@ -11,8 +11,8 @@ LISTED = set(re.findall(r"`([A-Z_0-9]+)`", " ".join(CELLS)))
 
 PLACE = {"Denied": 3, "_answer": 1, "Problem": 2, "Refused": 2, "NotThere": 2}
 """Where the code stands among the arguments of a call."""
-ELSEWHERE = {"config.py", "settings.py", "inbox.py", "secret.py"}
-"""Of these only the command line is told: its start, its settings, its files."""
+ELSEWHERE = {"config.py", "settings.py", "inbox.py", "secret.py", "leaving.py"}
+"""Of these only the command line is told: its start, its settings, its files, tenants that leave."""
 
 
 def raised() -> Iterator[str]:
