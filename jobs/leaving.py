@@ -188,6 +188,6 @@ def _delete(stores: Stores, left: Left, now: datetime) -> Left:
         "keys": len(left.told["keys"]),
     }
     certificate = stores.leaving.delete(left, told, at=now)
-    # after the rows: what is delivered from now on finds no tenant, and is dropped
+    stores.feedback.deliver()  # after the rows: what comes now finds no tenant, and is dropped
     stores.feedback.spool.forget(lambda name, _: name == left.tenant)
     return Left(left.tenant, left.uid, left.left_at, now, certificate)

@@ -50,6 +50,7 @@ def trials(home: Path, folder: Path, act: Callable[[World], None]) -> list[World
         except Killed:
             made.append(opened(place, Disk()))
         finally:
+            world.stores.feedback.spool.close()  # the kernel lets go of what the dead one held
             world.stores.engine.dispose()
 
 
