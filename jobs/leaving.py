@@ -162,9 +162,21 @@ def finish(stores: Stores, rule: Leaving, now: datetime) -> list[Left]:
                 done.append(_delete(stores, left, now))
             except (Problem, OSError) as error:
                 log.warning("%s: its deletion waits: %s", left.tenant, error)
+    _unspool(stores)
     if done:
         compact(stores.engine)
     return done
+
+
+def _unspool(stores: Stores) -> None:
+    """Drop what waits in the spool of tenants that are deleted by now: the ledger takes none of it."""
+    gone = {left.tenant for left in stores.leaving.left() if left.deleted_at}
+    if any(name in gone for name, _ in stores.feedback.spool.events()):
+        try:
+            stores.feedback.deliver()
+            stores.feedback.spool.forget(lambda name, _: name in gone)
+        except (Problem, OSError) as error:
+            log.warning("spooled feedback of tenants that left waits: %s", error)
 
 
 def _delete(stores: Stores, left: Left, now: datetime) -> Left:
@@ -188,6 +200,4 @@ def _delete(stores: Stores, left: Left, now: datetime) -> Left:
         "keys": len(left.told["keys"]),
     }
     certificate = stores.leaving.delete(left, told, at=now)
-    stores.feedback.deliver()  # after the rows: what comes now finds no tenant, and is dropped
-    stores.feedback.spool.forget(lambda name, _: name == left.tenant)
     return Left(left.tenant, left.uid, left.left_at, now, certificate)

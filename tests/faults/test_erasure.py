@@ -38,7 +38,7 @@ def trials(home: Path, folder: Path, act: Callable[[World], None]) -> list[World
     """A world for every step of the act, in which the process died at that step; then a new one
     opens the home again.
     """
-    made = []
+    made: list[World] = []
     while True:
         place = folder / f"trial-{len(made)}"
         shutil.copytree(home, place / "home")

@@ -12,7 +12,8 @@ import pytest
 from jobs.data import read_data
 from jobs.erasing import finish
 from jobs.fleet import run_fleet, tonight
-from schema.names import Role
+from schema.names import Role, TenantId
+from schema.records import Erasure
 from storage.erase import erase
 from tests.scenarios.planted import (
     STRINGS,
@@ -201,7 +202,7 @@ class TestWhatIsPending:
 
     def test_waits_for_a_night_that_is_running(self, canary: World) -> None:
         tenant = canary.tenant(ACME)
-        reports = []
+        reports: list[Erasure] = []
 
         def clock() -> datetime:
             """Asked when the night begins, and by then it holds the data in memory."""
@@ -251,7 +252,9 @@ class TestARestoredBackup:
 
 @pytest.mark.slow
 def test_over_http_the_person_is_a_stranger_before_the_answer_is_sent(canary: World) -> None:
-    keys = {(ACME, role): canary.key(ACME, role) for role in (Role.SELLER, Role.ADMIN)}
+    keys: dict[tuple[TenantId | None, Role], str] = {
+        (ACME, role): canary.key(ACME, role) for role in (Role.SELLER, Role.ADMIN)
+    }
     with serving(canary, keys) as served:
         assert served.recs(WHO)["source"] == "personal"
         found = served.ask("DELETE", f"/customers/{WHO}", json={"why": "request 17"})

@@ -100,9 +100,13 @@ class TestARemovedTenant:
         assert "C-0009" not in listed
 
     def test_is_unknown_to_everybody_at_once(self, world: World) -> None:
-        keys = {(name, role): world.key(name, role) for name in (ACME, BETA) for role in Role if role in (Role.SELLER, Role.ADMIN)}  # fmt: skip
-        operator = world.key(None, Role.OPERATOR)
-        with serving(world, {**keys, (None, Role.OPERATOR): operator}) as served:
+        keys: dict[tuple[TenantId | None, Role], str] = {
+            (name, role): world.key(name, role)
+            for name in (ACME, BETA)
+            for role in (Role.SELLER, Role.ADMIN)
+        }
+        keys[None, Role.OPERATOR] = world.key(None, Role.OPERATOR)
+        with serving(world, keys) as served:
             assert served.recs()["source"] == "personal"
             remove(world)
 

@@ -8,10 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from jobs.erasing import finish
+from schema.config import Serving
 from schema.names import Role, TenantId
 from serving.app import create_app
 from tests.serving.morning import Night, Served, ids, problem, until
-from tests.world import ACME, BETA, NOW
+from tests.world import ACME, BETA, NOW, World
 
 WHO = "C-0001"
 WHY = {"why": "request 17"}
@@ -41,6 +42,20 @@ class TestAnErasedCustomer:
 
         assert own.recs(WHO)["source"] == "popular"
         assert without_names(own.recs(WHO)) == without_names(own.recs("nobody"))
+
+    def test_is_one_before_the_answer_is_sent_however_seldom_changes_are_looked_for(
+        self, morning: World, night: Night
+    ) -> None:
+        seldom = Serving(refresh_seconds=60)
+        with TestClient(
+            create_app(morning.config.model_copy(update={"serving": seldom}))
+        ) as client:
+            served = Served(morning, client, night.keys)
+            assert served.recs(WHO)["source"] == "personal"
+
+            erase(served)
+
+            assert served.recs(WHO)["source"] == "popular"
 
     def test_is_one_when_the_list_is_ranked_during_the_call(self, own: Served) -> None:
         erase(own)

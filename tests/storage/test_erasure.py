@@ -174,7 +174,7 @@ class TestGrounds:
         cells = np.zeros(6, np.dtype(list(CELL)))
         cells["product"], cells["weight"] = [0, 1, 1, 2, 2, 3], 1.0
         cells["times"] = 1
-        shares = np.arange(6, dtype=np.float32) / 10
+        shares = np.linspace(0, 1, 6).astype(np.float32)
         return replace(
             made, cells=cells, compared_starts=np.array([0, 2, 4, 6], np.int64),
             compared_products=np.array([0, 1, 1, 2, 2, 3], np.int32), compared_shares=shares,
