@@ -35,15 +35,16 @@ def reasons(
     """Everything about a delivered table that a person should see before it counts.
 
     Args:
-        before: of the same table in the tenant's accepted deliveries, oldest first.
+        before: of the same table in the tenant's accepted deliveries, oldest first; of interactions
+            that are replaced, only the last.
         replaces: the table takes the place of the one in force, it does not add to it.
     """
     rules = [_duplicates, _unknown, _alike, _columns]
     if now.days:
-        rules += [_older, _repeated, _dominated, _favourite, _more, _fewer, _spread]
-    if replaces:
-        rules.append(_shrunk)
-    rules.append(_rekeyed)
+        rules += [_older, _dominated, _favourite, _more, _spread]
+        rules += [_shorter] if replaces else [_repeated, _fewer]
+    elif replaces:
+        rules += [_shrunk, _rekeyed]
     return tuple(
         Hold(code, now.table, sentence, figures)
         for rule in rules
@@ -196,6 +197,15 @@ def _shrunk(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> 
     if gone > max(settings.shrink_share * now.before, settings.least_ids):
         said = f"{now.table} {now.before:,} -> {now.rows:,} (-{gone / now.before:.0%})"
         yield "DRIFT_SHRINK", said, {"before": now.before, "now": now.rows}
+
+
+def _shorter(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:
+    """A whole history that lost much of what the last one had."""
+    there = before[-1].rows if before else 0
+    gone = there - now.rows
+    if gone > max(settings.shrink_share * there, settings.least_rows):
+        said = f"{now.table} {there:,} -> {now.rows:,} (-{gone / there:.0%})"
+        yield "DRIFT_SHRINK", said, {"before": there, "now": now.rows}
 
 
 def _rekeyed(now: Profile, before: Sequence[Profile], settings: HoldSettings) -> Told:

@@ -44,6 +44,7 @@ _FIX = {
     "TIME_FORMAT": "use ISO 8601, like 2026-03-08T10:00:00Z",
     "TIME_RANGE": "correct the time, or say its unit in the mapping",
     "TIME_ZONE": "send UTC, or times with their offset",
+    "CUSTOMER_ERASED": "nothing, unless the customer came back on purpose: `recfactory data unerase`",
     "CSV_SHAPE": "give every line as many fields as the header has",
 }
 
@@ -76,6 +77,12 @@ class Fault:
     @property
     def fix(self) -> str:
         return _FIX.get(self.code, "correct these lines")
+
+
+def erasure(count: int) -> Fault:
+    """How many rows were dropped because their customer was erased; it names nobody."""
+    what = "the customer was erased; the rows are kept nowhere"
+    return Fault("CUSTOMER_ERASED", "customer_id", what, count, (), "warning")
 
 
 class Tally:

@@ -1,11 +1,12 @@
 """Does this table fit the universal schema? All faults at once, with counts and lines.
 
 Chunk by chunk, so that a file may be larger than memory. A row that does not fit is quarantined
-with the code of its first fault; accepted + quarantined = read, always. A table that cannot be used
-at all is refused whole.
+with the code of its first fault. One about a customer who was erased is dropped, whatever else is
+wrong with it: it is counted, and nothing of it is told. Accepted + quarantined + erased = read,
+always. A table that cannot be used at all is refused whole.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 
 from factory.columns import Found, damaged, flags, looks_damaged, read, usable
 from factory.duplicates import Seen, Spellings, folded, look_alikes
-from factory.faults import HARMLESS, SAMPLES, Chunk, Fault, Tally, escaped
+from factory.faults import HARMLESS, SAMPLES, Chunk, Fault, Tally, erasure, escaped
 from factory.localtime import LATEST_AHEAD, LocalTime
-from factory.mapped import LEFT_OUT, mapped
+from factory.mapped import LEFT_OUT, OF, mapped
 from schema.errors import Refused
 from schema.mapping import AS_IT_COMES, TableMapping
 from schema.names import Event
@@ -31,19 +32,24 @@ _RATED = ["customer_id", "product_id", "event", "occurred_at"]
 """Two ratings that agree in these speak of the same thing."""
 
 
+_CUSTOMER = "customer_id"
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What became of a table's rows.
 
     Attributes:
+        erased: rows about customers who were erased; they are nowhere.
         rows: quarantined rows by the code of their first fault.
-        ignored: columns the schema does not know.
+        ignored: columns that nothing was made of.
     """
 
     table: str
     read: int
     accepted: int
     quarantined: int
+    erased: int
     faults: tuple[Fault, ...]
     rows: Mapping[str, int]
     ignored: tuple[str, ...]
@@ -115,6 +121,7 @@ class Checker:
         duplicates: Duplicates = "keep",
         how: TableMapping = AS_IT_COMES,
         currency: str = "",
+        erased: Callable[[pa.Array], pa.Array] | None = None,
     ) -> None:
         """Start.
 
@@ -125,10 +132,11 @@ class Checker:
                 ids that stay in force beside the delivered ones.
             ids, duplicates: schema.settings.IntakeSettings.
             how: what the tenant declared of its files; currency: the tenant's own.
+            erased: by customer id, whether that customer was erased.
         """
         self._table, self._now, self._matching = table, now, ids
         self._drop = duplicates == "drop"
-        self._how, self._currency = how, currency
+        self._how, self._currency, self._gone = how, currency, erased
         self._clock = LocalTime(zone, now + LATEST_AHEAD)
         self._known = {name: Spellings(values) for name, values in known.items()}
         self._tally = Tally()
@@ -137,7 +145,7 @@ class Checker:
         self._strangers: dict[str, dict[str, tuple[int, str]]] = {}
         self._damaged: set[str] = set()
         self._sound: set[str] = set()
-        self._read = self.accepted = 0
+        self._read = self.accepted = self._erased = 0
         self._ignored: tuple[str, ...] = ()
         self.hashes: Numbers | None = None
 
@@ -162,6 +170,13 @@ class Checker:
         used = {column for _, column in self._how.needs} | named
         self.hashes = None
         self._ignored = tuple(name for name in came.column_names if name not in used)
+        if self._gone is not None and _CUSTOMER in rows.column_names:
+            gone = flags(self._gone(rows[_CUSTOMER]))
+            if gone.any():
+                self.drop(int(gone.sum()))
+                rows = rows.filter(pa.array(~gone))
+                if OF not in rows.column_names:
+                    came, lines = rows, lines[~gone]
         chunk = Chunk(rows, lines, came, self._tally)
         values = {}
         for column in self._table.columns:
@@ -186,6 +201,11 @@ class Checker:
         self._read += len(rows)
         self.accepted += len(accepted)
         return accepted, chunk.quarantined()
+
+    def drop(self, rows: int) -> None:
+        """Count rows of erased customers: they are read, and kept nowhere."""
+        self._read += rows
+        self._erased += rows
 
     def add_ragged(self, ragged: Sequence[tuple[int, str, str, str]]) -> pa.Table:
         """Quarantine (line, text, code, what) of lines that are no rows of their file."""
@@ -221,6 +241,8 @@ class Checker:
             )
         for name in sorted(self._damaged - self._sound):
             raise damaged(name)
+        if self._erased:
+            self._tally.add(erasure(self._erased))
         if self._matching == "ask":
             for fault in self._look_alikes():
                 self._tally.add(fault)
@@ -228,7 +250,8 @@ class Checker:
             table=self._table.name,
             read=self._read,
             accepted=self.accepted,
-            quarantined=self._read - self.accepted,
+            quarantined=self._read - self.accepted - self._erased,
+            erased=self._erased,
             faults=self._tally.faults(self._read),
             rows=dict(self._tally.rows),
             ignored=self._ignored,

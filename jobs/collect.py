@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pebble import ProcessExpired, ProcessPool
 
-from factory.validate import escaped
+from factory.faults import escaped
 from jobs.intake import import_files
 from schema.config import Config
 from schema.errors import FactoryError, Problem, Refused, as_json

@@ -61,6 +61,9 @@ def read_data(
 ) -> Data:
     """Read what a night of this date may know; one version of the data, whatever is imported now.
 
+    Whoever was erased is not in it, even where their rows still are: erased a moment ago, or put
+    back with a backup.
+
     Args:
         feedback_until: leave out feedback that reached the ledger later (None: take all).
 
@@ -70,16 +73,18 @@ def read_data(
     dataset = stores.datasets.required(tenant.uid)
     local = zone(tenant.timezone)
     before = midnight(night, local)
-    told = capped(stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until), local)
+    erased = stores.erased.of(tenant.uid)
+    events = stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until)
+    told = capped([e for e in events if not erased.holds(e["customer_id"])], local)
     ids = hashlib.sha256("\n".join(event["event_id"] for event in told).encode()).hexdigest()[:8]
     tables = {
         name: stores.datasets.read(tenant.uid, name, dataset)
         for name in ("customers", "products", "interactions")
     }
     return Data(
-        customers=tables["customers"],
+        customers=erased.without(tables["customers"]),
         products=tables["products"],
-        interactions=with_feedback(tables["interactions"], told),
+        interactions=with_feedback(erased.without(tables["interactions"]), told),
         fingerprint=f"{dataset.fingerprint}+{ids}" if told else dataset.fingerprint,
     )
 

@@ -20,6 +20,7 @@ from schema.rules import ruling
 from storage import durable
 from storage.durable import Disk
 from storage.editions import Edition
+from storage.erased import Marks
 from storage.stores import Stores
 from tenants.answer import Ask, Shown, answer, stale_from, unsold
 from tenants.lifecycle import serves
@@ -52,6 +53,11 @@ class Opened:
     tenant: Tenant
     edition: Edition
     shown: Shown
+    erased: Marks
+
+    def own(self, customer: str) -> bytes | None:
+        """A customer's own list, packed; None for a stranger."""
+        return None if self.erased.holds(customer) else self.edition.lists.of(customer)
 
 
 @contextmanager
@@ -95,7 +101,7 @@ def opened(
             unsold(edition.products, stores.datasets.sellable(tenant.uid)),
             ruling(tenant.rules, edition.products, now),
         )
-        yield Opened(tenant, edition, shown)
+        yield Opened(tenant, edition, shown, stores.erased.of(tenant.uid))
     finally:
         edition.lists.close()
 
@@ -157,7 +163,7 @@ def _no_edition(tenant: Tenant, what: str) -> NotThere:
 
 def _batches(source: Opened, bought: Bought) -> Iterator[tuple[int, pa.RecordBatch]]:
     """How many customers, and their rows."""
-    each = source.edition.lists.each()
+    each = (pair for pair in source.edition.lists.each() if not source.erased.holds(pair[0]))
     while block := list(islice(each, AT_ONCE)):
         rows = [row for customer, own in block for row in _rows(source, customer, own, bought)]
         yield len(block), pa.RecordBatch.from_pylist(rows, COLUMNS)

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
+from jobs.erasing import finish
 from jobs.executors import Executor, InProcess, Processes, Result, Task
 from schema.config import Config
 from schema.errors import Problem
@@ -74,6 +75,7 @@ def run_fleet(
 
     if tasks:
         _deliver(stores)
+        finish(stores, datetime.now(UTC))  # before: who is erased is in no list of tonight
         executor(stores, config, tasks).run(tasks, keep)
     return sorted(results, key=tenant_of)
 

@@ -6,33 +6,34 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from factory.drift import Hold, reasons
 from factory.profile import Profile, Profiler
-from factory.validate import Checked
+from factory.validate import Report
 from schema.errors import Refused
 from schema.names import Delivered
 from schema.records import Tenant
-from schema.settings import HoldSettings
+from schema.settings import HoldSettings, IntakeSettings
 from schema.tables import TABLES, VERSION, Table
+from storage.dataset import How
 from storage.imports import COUNTS, Files, Import
 from storage.stores import Stores
 from tenants.order import zone
 
-_CHUNK = 1 << 16
+
+def profiler(stores: Stores, tenant: Tenant, table: Table) -> Profiler:
+    """What looks at a table's accepted rows as they pass, beside what is in force."""
+    return Profiler(table, zone(tenant.timezone), _in_force(stores, tenant, table))
 
 
-def profile(stores: Stores, tenant: Tenant, found: Checked, given: Sequence[str]) -> Profile:
-    """What a checked table looks like, beside what is in force.
+def profile(profiler: Profiler, found: Report, given: Sequence[str]) -> Profile:
+    """What a checked table looks like.
 
     Args:
         given: the columns that were delivered.
     """
-    table = TABLES[found.table]
-    profiler = Profiler(table, zone(tenant.timezone), _in_force(stores, tenant, table))
-    for chunk in found.accepted.to_batches(_CHUNK):
-        profiler.add(pa.table(chunk))
     faults: dict[str, int] = {}
     for fault in found.faults:
         faults[fault.code] = faults.get(fault.code, 0) + fault.count
@@ -44,12 +45,14 @@ def why_held(
     tenant: Tenant,
     batch: str,
     profiles: Sequence[Profile],
+    how: Mapping[str, How],
     settings: HoldSettings,
     now: datetime,
 ) -> tuple[Hold, ...]:
     """What a person has to look at before these tables count.
 
     Args:
+        how: by table, whether the delivery replaces it or adds to it.
         batch: of this delivery; it is not held against itself when it comes again.
     """
     since = now - timedelta(days=settings.days)
@@ -61,19 +64,28 @@ def why_held(
         for profile in profiles
         for hold in reasons(
             profile,
-            _of(profile.table, batch, earlier),
+            _beside(_of(profile.table, batch, earlier), profile.table, how),
             settings,
-            replaces=bool(TABLES[profile.table].key),
+            replaces=how[profile.table] == "replace",
         )
     )
+
+
+def _beside(earlier: list[Profile], table: str, how: Mapping[str, How]) -> list[Profile]:
+    """Whole histories each hold the one before: only the last says what is usual."""
+    whole = not TABLES[table].key and how[table] == "replace"
+    return earlier[-1:] if whole else earlier
 
 
 _LAST = 10
 
 
-def known_by(tenant: Tenant, hashes: Mapping[str, str]) -> dict[str, list[str]]:
+def known_by(
+    tenant: Tenant, hashes: Mapping[str, str], limits: IntakeSettings
+) -> dict[str, list[str]]:
     """What files are known by when they come again: their bytes, and how they are read."""
-    read_as = hashlib.sha256(f"{VERSION} {tenant.timezone}".encode()).hexdigest()[:16]
+    told = (VERSION, tenant.timezone, dict(tenant.mapping or {}), limits.ids, limits.duplicates)
+    read_as = hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     return {table: [sha256, read_as] for table, sha256 in hashes.items()}
 
 

@@ -1,8 +1,8 @@
-"""Take a tenant's files in: read, check against the universal schema, accept or refuse."""
+"""Take a tenant's files in: read, check against the universal schema, accept, hold or refuse."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from factory.drift import Hold
 from factory.faults import Fault
+from factory.profile import Profile
 from factory.validate import Checker, Report
-from schema.errors import Refused, during
+from jobs.holds import known_by, profile, profiler, put_aside, still_due, unchanged, why_held
+from jobs.mend import Mended, mended, reading_of
+from schema.errors import FactoryError, Refused, during
 from schema.mapping import TenantMapping, declared
-from schema.names import Stage
+from schema.names import Delivered, Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
 from schema.tables import CUSTOMERS, IMPORTED, PRODUCTS, TABLES, Table
 from storage.chunks import Chunk
 from storage.dataset import HOW, Dataset, How
-from storage.imports import batch_name
+from storage.imports import COUNTS, Import, batch_name
 from storage.inbox import Delivery, delivery
 from storage.staged import Staged
 from storage.stores import Stores
@@ -35,13 +39,18 @@ class ImportReport:
     batch: str
     dry_run: bool
     tables: tuple[Report, ...]
+    state: Delivered = Delivered.ACCEPTED
+    holds: tuple[Hold, ...] = ()
+    how: Mapping[str, How] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "tenant": self.tenant,
             "batch": self.batch,
             "dry_run": self.dry_run,
-            "tables": [_summary(table) for table in self.tables],
+            "state": self.state.value,
+            "reasons": [asdict(hold) for hold in self.holds],
+            "tables": [_summary(table, (self.how or HOW)[table.table]) for table in self.tables],
         }
 
 
@@ -55,6 +64,8 @@ def import_files(
     now: datetime,
     dry_run: bool = False,
     how: Mapping[str, How] | None = None,
+    held: Import | None = None,
+    why: str = "",
 ) -> ImportReport:
     """Import any of a tenant's three tables, all of the given ones or none.
 
@@ -64,49 +75,206 @@ def import_files(
         files: by table name.
         by: who delivers, for the audit trail.
         dry_run: check and report, keep nothing.
-        how: by table name, whether a file replaces the table or adds to it (None: HOW).
+        how: by table name, whether a file replaces the table or adds to it (None: as the tenant's
+            mapping says, else HOW).
+        held: these are the files of a delivery that was held, and counts from now on: a person
+            said so, and why.
+
+    Returns:
+        What became of it: the same files again change nothing, and what does not look like the
+        tenant's other deliveries is put aside for a person.
 
     Raises:
         FactoryError: a file cannot be used; what was there stays as it was.
     """
-    with during(Stage.IMPORT, tenant.tenant):
-        mapping = declared(tenant.mapping)
-        deliveries = {
-            table.name: delivery(
-                files[table.name], mapping.of(table.name).reading, limits, tenant=tenant.tenant
+    try:
+        with during(Stage.IMPORT, tenant.tenant):
+            if held is not None:
+                later = stores.imports.deliveries(tenant.tenant, None, states=COUNTS)
+                files = still_due(files, held, later)
+            return _Import(stores, tenant, files, limits, how or {}, by, now, held).run(
+                dry_run, why
             )
-            for table in IMPORTED
-            if table.name in files
-        }
-    if not deliveries:
-        raise Refused(
-            "no file was named", "give --customers, --products or --interactions", code="USAGE"
-        )
-    how = {table: mapping.of(table).how or usual for table, usual in HOW.items()} | dict(how or {})
-    keep = nullcontext() if dry_run else stores.datasets.staged(tenant.uid)
-    with keep as staged:
-        check = _Check(stores, tenant, mapping, limits, now, how, staged)
-        reports = [
-            check.take(table, deliveries[table.name], files[table.name].name)
-            for table in IMPORTED
-            if table.name in deliveries
-        ]
-        report = ImportReport(
+    except FactoryError as error:
+        _record_refusal(stores, tenant, files, error, by, now, keep=not dry_run and held is None)
+        raise
+
+
+def _record_refusal(
+    stores: Stores,
+    tenant: Tenant,
+    files: Mapping[str, Path],
+    error: FactoryError,
+    by: str,
+    now: datetime,
+    *,
+    keep: bool,
+) -> None:
+    """A delivery that was refused is remembered; a file that was not there, or a fault of ours, not."""
+    problem = error.problem
+    delivered = all(path.is_file() for path in files.values())
+    if keep and files and delivered and isinstance(problem, Refused):
+        report = ImportReport(tenant.tenant, "", False, (), Delivered.REFUSED)
+        told = {"code": problem.code, "sentence": problem.what, "next": problem.next_step}
+        stores.imports.record(
             tenant.tenant,
-            batch_name({name: delivery.sha256 for name, delivery in deliveries.items()}),
-            dry_run,
-            tuple(reports),
+            "",
+            report.as_json(),
+            by=by,
+            at=now,
+            state=Delivered.REFUSED,
+            reasons=[told],
         )
-        # Here a delivery that looks wrong as a whole is held: left without accept, nothing stays.
-        if staged is not None:
-            staged.accept(report.batch, how)
-    if not dry_run:
-        stores.imports.record(tenant.tenant, report.batch, report.as_json(), by=by, at=now)
-    return report
+
+
+class _Import:
+    """One delivery on its way in."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        tenant: Tenant,
+        files: Mapping[str, Path],
+        limits: IntakeSettings,
+        how: Mapping[str, How],
+        by: str,
+        now: datetime,
+        held: Import | None,
+    ) -> None:
+        if not files:
+            raise Refused(
+                "no file was named", "give --customers, --products or --interactions", code="USAGE"
+            )
+        self._stores, self._tenant, self._limits = stores, tenant, limits
+        self._by, self._now, self._held = by, now, held
+        self._mapping = declared(tenant.mapping)
+        self._files = {table.name: files[table.name] for table in IMPORTED if table.name in files}
+        self._deliveries = {
+            table: delivery(
+                path,
+                reading_of(path, self._mapping.of(table).reading),
+                limits,
+                tenant=tenant.tenant,
+            )
+            for table, path in self._files.items()
+        }
+        hashes = {table: found.sha256 for table, found in self._deliveries.items()}
+        self._batch = held.batch if held else batch_name(hashes)
+        self._known_by = known_by(tenant, hashes, limits)
+        self._mended = {
+            table: found
+            for table, each in self._deliveries.items()
+            if (found := mended(stores, tenant, table, each, self._batch)) is not None
+        }
+        usual = {table: self._mapping.of(table).how or own for table, own in HOW.items()}
+        # Mended rows take the place of theirs and leave the others.
+        self._how = usual | dict(how) | dict.fromkeys(self._mended, "add")
+
+    def run(self, dry_run: bool, why: str) -> ImportReport:
+        """Check everything, then accept it or put it aside."""
+        stores, tenant = self._stores, self._tenant
+        known = not (dry_run or self._held or self._mended)
+        if known and unchanged(self._known_by, stores.imports.counting(tenant.tenant)):
+            report = self._report((), (), Delivered.UNCHANGED, dry_run)
+            self._record(report)
+            return report
+        keep: AbstractContextManager[Staged | None] = (
+            nullcontext() if dry_run else stores.datasets.staged(tenant.uid)
+        )
+        with keep as staged:
+            check = _Check(stores, tenant, self._mapping, self._limits, self._at, self._how, staged)
+            reports = []
+            for table, source in self._deliveries.items():
+                chunks = self._mended.get(table, source)
+                reports.append(check.take(TABLES[table], chunks, source, self._files[table].name))
+            holds = self._why_held(check.profiles)
+            # A delivery that is held is left without accept: nothing of it stays here.
+            if staged is not None and not holds:
+                staged.accept(self._batch, self._how)
+        state = Delivered.HELD if holds else self._counts
+        report = self._report(tuple(reports), holds, state, dry_run)
+        if not dry_run:
+            self._keep(report, check.profiles, why)
+        return report
+
+    @property
+    def _at(self) -> datetime:
+        """As of when it is checked: what was held is as old as it came."""
+        return self._held.imported_at if self._held else self._now
+
+    @property
+    def _counts(self) -> Delivered:
+        return Delivered.RELEASED if self._held else Delivered.ACCEPTED
+
+    def _why_held(self, profiles: list[Profile]) -> tuple[Hold, ...]:
+        if self._held or self._mended:
+            return ()
+        return why_held(
+            self._stores,
+            self._tenant,
+            self._batch,
+            profiles,
+            self._how,
+            self._limits.holds,
+            self._now,
+        )
+
+    def _report(
+        self,
+        tables: tuple[Report, ...],
+        holds: tuple[Hold, ...],
+        state: Delivered,
+        dry_run: bool,
+    ) -> ImportReport:
+        return ImportReport(
+            self._tenant.tenant, self._batch, dry_run, tables, state, holds, self._how
+        )
+
+    def _keep(self, report: ImportReport, profiles: list[Profile], why: str) -> None:
+        stores, tenant = self._stores, self._tenant
+        seen = () if self._mended else profiles  # a few mended rows say nothing of what is usual
+        facts = {"profile": {each.table: each.as_json() for each in seen}}
+        if report.state is Delivered.HELD:
+            reasons = report.as_json()["reasons"]
+            body = self._body(report) | facts | {"reasons": reasons}
+            put_aside(stores, tenant, self._files, body, self._limits.holds)
+            return
+        for table, found in self._mended.items():
+            stores.datasets.mended(tenant.uid, found.batch, table, found.lines)
+        if self._held is None:
+            self._record(report, **facts)
+            return
+        stores.imports.settle(
+            tenant.tenant,
+            self._held.number,
+            report.state,
+            by=self._by,
+            why=why,
+            at=self._now,
+            report=report.as_json(),
+            **facts,
+        )
+
+    def _record(self, report: ImportReport, **facts: Any) -> None:
+        self._stores.imports.record(self._tenant.tenant, **self._body(report), **facts)
+
+    def _body(self, report: ImportReport) -> dict[str, Any]:
+        return {
+            "batch": self._batch,
+            "report": report.as_json(),
+            "by": self._by,
+            "at": self._now,
+            "files": self._known_by,
+            "state": report.state,
+        }
 
 
 class _Check:
-    """Passes the files of one delivery through the check, in the order of IMPORTED."""
+    """Passes the files of one delivery through the check, in the order of IMPORTED.
+
+    Attributes:
+        profiles: what the tables that were taken look like.
+    """
 
     def __init__(
         self,
@@ -118,13 +286,19 @@ class _Check:
         how: Mapping[str, How],
         staged: Staged | None,
     ) -> None:
-        self._stores, self._tenant, self._mapping, self._limits = stores, tenant, mapping, limits
-        self._now, self._how, self._staged = now, how, staged
+        self._stores, self._tenant, self._mapping = stores, tenant, mapping
+        self._limits, self._now, self._how, self._staged = limits, now, how, staged
         self._dataset = stores.datasets.of(tenant.uid) or Dataset()
+        self._erased = stores.erased.of(tenant.uid)
         self._known: dict[str, pa.Array] = {}
+        self.profiles: list[Profile] = []
 
-    def take(self, table: Table, delivery: Delivery, name: str) -> Report:
+    def take(self, table: Table, rows: Delivery | Mended, came: Delivery, name: str) -> Report:
         """Check a table's rows and stage them.
+
+        Args:
+            rows: what is read of
+            came: the delivered file.
 
         Raises:
             FactoryError: it cannot be used.
@@ -139,11 +313,15 @@ class _Check:
                 duplicates=self._limits.duplicates,
                 how=self._mapping.of(table.name),
                 currency=self._mapping.currency,
+                erased=self._erased.mask if self._erased.marks else None,
             )
-            for chunk in _chunks(delivery, self._tenant):
+            looks = profiler(self._stores, self._tenant, table)
+            for chunk in _chunks(rows, self._tenant):
                 accepted, quarantined = checker.add(chunk.rows, chunk.lines)
-                # Here the profile is made of what was accepted.
-                ragged = checker.add_ragged(chunk.ragged)
+                looks.add(accepted)
+                named = [line for line in chunk.ragged if self._erased.named(line.text)]
+                checker.drop(len(named))
+                ragged = checker.add_ragged([line for line in chunk.ragged if line not in named])
                 if self._staged is not None:
                     self._staged.add(table.name, accepted, checker.hashes)
                     self._staged.set_aside(table.name, quarantined)
@@ -151,6 +329,7 @@ class _Check:
                 self._refuse_too_many(table, checker.accepted)
             report = checker.report()
             _refuse_unusable(report, table, self._limits, name)
+            self.profiles.append(profile(looks, report, came.columns))
             if table.key:
                 self._known[table.name] = self._keys_after(table, checker.keys)
         return report
@@ -191,57 +370,58 @@ class _Check:
         return rows[key].combine_chunks()
 
 
-def _chunks(delivery: Delivery, tenant: Tenant) -> Iterator[Chunk]:
+def _chunks(rows: Delivery | Mended, tenant: Tenant) -> Iterator[Chunk]:
     """What goes wrong while reading is told as such."""
     with during(Stage.IMPORT, tenant.tenant):
-        yield from delivery.chunks()
+        yield from rows.chunks()
 
 
 def _refuse_unusable(report: Report, table: Table, limits: IntakeSettings, name: str) -> None:
-    """Too many bad rows mean a broken export, not a few slips: nothing of it is taken."""
-    unknown = report.rows.get("REF_UNKNOWN", 0)
-    meant = report.read - (report.quarantined - report.unfit)
-    if not meant:
+    """Too many bad rows mean a broken export, not a few slips: nothing of it is taken.
+
+    Rows that name somebody unknown are no fault of the file's: many of them hold it for a person.
+    """
+    meant = report.read - report.erased - (report.quarantined - report.unfit)
+    if not meant and not report.erased:
         raise Refused(
             f"{name}: the mapping leaves out all {report.read:,} rows",
             f"correct the mapping of {table.name}, or do not send the file",
             code="DATA_NO_ROWS",
         )
+    wrong = report.unfit - report.rows.get("REF_UNKNOWN", 0)
+    too_many = wrong > max(limits.refuse_above_rows, limits.refuse_above_share * meant)
     in_wrong_unit = sum(f.count for f in report.faults if f.code == "TIME_RANGE") > meant / 2
-    for bad, share, of_reference in (
-        (report.unfit - unknown, limits.refuse_above_share, False),
-        (unknown, limits.refuse_unknown_above_share, True),
-    ):
-        allowed = max(limits.refuse_above_rows, share * report.read)
-        nothing_fits = bad and not report.accepted
-        if bad > allowed or nothing_fits or (in_wrong_unit and not of_reference):
-            worst = _worst(report.faults, of_reference)
-            line, value = worst.samples[0]
-            raise Refused(
-                f"{name}: {report.unfit:,} of {report.read:,} {table.name} do not fit, most of "
-                f"them because {worst.what} (line {line}: {value!r})",
-                f"{worst.fix}; nothing was taken from this file",
-                code=worst.code,
-            )
+    nothing_fits = bool(report.unfit) and not report.accepted
+    if too_many or in_wrong_unit or nothing_fits:
+        worst = _worst(report.faults, references=not wrong)
+        line, value = worst.samples[0]
+        raise Refused(
+            f"{name}: {report.unfit:,} of {meant:,} {table.name} do not fit, most of "
+            f"them because {worst.what} (line {line}: {value!r})",
+            f"{worst.fix}; nothing was taken from this file",
+            code=worst.code,
+        )
 
 
-def _worst(faults: tuple[Fault, ...], of_reference: bool) -> Fault:
+def _worst(faults: tuple[Fault, ...], *, references: bool) -> Fault:
     return max(
         (
             fault
             for fault in faults
-            if fault.severity == "error" and (fault.code == "REF_UNKNOWN") is of_reference
+            if fault.severity == "error" and (references or fault.code != "REF_UNKNOWN")
         ),
         key=lambda fault: fault.count,
     )
 
 
-def _summary(found: Report) -> dict[str, Any]:
+def _summary(found: Report, how: How) -> dict[str, Any]:
     return {
         "table": found.table,
+        "how": how,
         "read": found.read,
         "accepted": found.accepted,
         "quarantined": found.quarantined,
+        "erased": found.erased,
         "ignored_columns": list(found.ignored),
         "faults": [
             {

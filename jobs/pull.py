@@ -210,7 +210,7 @@ class _Pulling:
         reports = tuple(report for report in taken if report is not None)
         if not reports:
             return Pull(self.tenant.tenant, Came.NOTHING, "nothing new")
-        rows = sum(len(found.accepted) for report in reports for found in report.tables)
+        rows = sum(found.accepted for report in reports for found in report.tables)
         return Pull(self.tenant.tenant, Came.ACCEPTED, f"{rows:,} rows", reports=reports)
 
 

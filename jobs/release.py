@@ -31,6 +31,9 @@ def release(
     with stores.aside.settling(tenant.uid):
         held = stores.imports.delivery(tenant.tenant, batch, Delivered.HELD)
         files = stores.aside.files(tenant.uid, held.hashes)
-        report = import_files(stores, tenant, files, limits, by=by, now=now, held=held, why=why)
+        how = {table["table"]: table["how"] for table in held.report["tables"]}
+        report = import_files(
+            stores, tenant, files, limits, by=by, now=now, how=how, held=held, why=why
+        )
         stores.aside.remove(tenant.uid, held.hashes)
     return report

@@ -51,6 +51,11 @@ class Publishing(_Part):
     keep_models: int = Field(4, ge=2)
 
 
+class Leaving(_Part):
+    grace_days: float = Field(30, gt=0)
+    most_a_day: int = Field(3, ge=1)
+
+
 class Limits(_Part):
     key_per_second: float = Field(500, gt=0)
     key_burst: float = Field(1000, ge=1)
@@ -127,6 +132,7 @@ class Config(BaseSettings):
     nightly: Nightly = Nightly()
     publishing: Publishing = Publishing()
     deliveries: Deliveries = Deliveries()
+    leaving: Leaving = Leaving()
     serving: Serving = Serving()
     oidc: Oidc = Oidc()
     source: SourceDatabase = SourceDatabase()

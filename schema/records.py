@@ -666,6 +666,77 @@ class DayOutcomes:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A tenant that left.
+
+    Attributes:
+        told: what there was of it and who removed it; after the deletion, the certificate.
+    """
+
+    tenant: TenantId
+    uid: str
+    left_at: datetime
+    deleted_at: datetime | None
+    told: Mapping[str, Any]
+
+
+FORGOTTEN = (
+    "customers",
+    "interactions",
+    "quarantine",
+    "delivered_files",
+    "feedback",
+    "spool",
+    "reports",
+    "editions",
+)
+"""Where an erased customer is looked for; the words of a receipt (docs/erasure.md has each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The receipt for one customer who was erased; it does not say who that was.
+
+    Attributes:
+        mark: a keyed hash of the customer's id (``storage.erased``).
+        known: whether anything of that id was known: a slip of the pen finds nobody.
+        removed: how much was found, by FORGOTTEN: rows, files, mentions or editions.
+        returned_at: when somebody allowed the customer to come back.
+    """
+
+    tenant: TenantId
+    receipt: int
+    mark: str
+    known: bool
+    asked_by: str
+    why: str
+    asked_at: datetime
+    removed: Mapping[str, int]
+    finished_at: datetime | None = None
+    returned_at: datetime | None = None
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        return () if self.finished_at else FORGOTTEN
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "tenant": self.tenant,
+            "receipt": self.receipt,
+            "state": "returned" if self.returned_at else "done" if self.finished_at else "pending",
+            "known": self.known,
+            "asked_by": self.asked_by,
+            "why": self.why,
+            "asked_at": self.asked_at,
+            "done": ["lookups", "imports", "new feedback", *([] if self.pending else FORGOTTEN)],
+            "pending": [*self.pending],
+            "removed": dict(self.removed),
+            "finished_at": self.finished_at,
+            "returned_at": self.returned_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Hyper-parameters that a tenant's own data chose (factory/tune.py).
 

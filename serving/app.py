@@ -15,6 +15,7 @@ from schema.config import Config, read_config
 from serving import (
     admin,
     audit,
+    erasure,
     feedback,
     fleet,
     health,
@@ -71,6 +72,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.shelf = shelf = Shelf(
             stores.editions,
             stores.datasets,
+            stores.erased,
             most=serving.open_tenants,
             refresh_seconds=serving.refresh_seconds,
             stale_days=serving.stale_days,
@@ -109,7 +111,8 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         responses=_PROBLEMS,
     )
     for part in (
-        lookup, live, feedback, admin, mapping, upload, reports, keys, fleet, audit, health, scrape
+        lookup, live, feedback, admin, mapping, upload, reports, erasure, keys, fleet, audit,
+        health, scrape,
     ):  # fmt: skip
         app.include_router(part.router)
     tell_errors(app)

@@ -380,6 +380,25 @@ class FeedbackReceipt(BaseModel):
     results: list[FeedbackResult]
 
 
+class Receipt(BaseModel):
+    """What became of an erased customer's data; it does not say who that was."""
+
+    tenant: str
+    receipt: int
+    state: Literal["pending", "done", "returned"]
+    known: bool = Field(
+        description="whether anything of that id was known; if not, check its spelling"
+    )
+    asked_by: str
+    why: str
+    asked_at: datetime
+    done: list[str] = Field(examples=[["lookups", "imports", "new feedback"]])
+    pending: list[str] = Field(description="what follows with the next night or upkeep")
+    removed: dict[str, int] = Field(description="rows, files, mentions or editions, by store")
+    finished_at: datetime | None
+    returned_at: datetime | None = Field(description="when somebody let the customer come back")
+
+
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
 

@@ -62,6 +62,8 @@ POLICY: Mapping[tuple[str, str], tuple[Role, ...]] = {
     ("GET", f"{TENANT}/quality"): READS,
     ("GET", f"{TENANT}/editions"): READS,
     ("POST", f"{TENANT}/editions/{{number}}/activate"): RUNS,
+    ("DELETE", f"{TENANT}/customers/{{customer}}"): RUNS,
+    ("GET", f"{TENANT}/erasures/{{number}}"): READS,
     ("GET", f"{TENANT}/keys"): READS,
     ("POST", f"{TENANT}/keys"): RUNS,
     ("POST", f"{TENANT}/keys/{{key}}/rotate"): RUNS,

@@ -1,5 +1,6 @@
 """The engine: SQLite by default, anything SQLAlchemy speaks by configuration."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from sqlalchemy.types import TypeDecorator
 from schema.errors import Problem
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0007"
+HEAD = "0010"
 """The newest migration; a test compares it with the folder."""
 
 
@@ -63,6 +64,7 @@ def connect(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin on its own
     connection.execute("pragma foreign_keys=ON")
+    connection.execute("pragma secure_delete=ON")  # what is deleted is overwritten, not only free
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -112,6 +114,27 @@ def briefly(engine: Engine, seconds: float) -> Iterator[Connection]:
             "look at the database; nothing is lost",
             code="LEDGER_AWAY",
         ) from error
+
+
+def compact(engine: Engine) -> None:
+    """Write SQLite's file anew: pages that were freed or moved earlier may still hold what they held.
+
+    PostgreSQL overwrites by its own vacuum, when it comes by.
+
+    Raises:
+        LedgerAway: somebody else is at it.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("VACUUM")  # in no transaction, as the driver begins none by itself
+    except sqlite3.OperationalError as error:
+        raise LedgerAway(
+            f"the ledger cannot be written anew ({error})", "try again", code="LEDGER_AWAY"
+        ) from error
+    finally:
+        raw.close()
 
 
 def migrate(engine: Engine) -> None:

@@ -7,6 +7,7 @@ delivered again after its customers, products or mapping were mended it takes th
 delivery. Batches of equal content count once too, in whatever file or order their rows came.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schema.rowhash import joined
@@ -21,7 +23,9 @@ from schema.tables import IMPORTED
 from storage import durable
 from storage.dataset import DATASET, HOW, Dataset, How, broken, load, missing, read_rows, swap
 from storage.durable import Disk
-from storage.parts import FILE_ROWS, OWNER, Parts
+from storage.erased import Marks
+from storage.forgotten import forget
+from storage.parts import FILE_ROWS, OWNER, Aside, Parts
 from storage.staged import ORDER, SELLABLE, Staged
 
 _RETIRED = "RETIRED.json"
@@ -124,13 +128,37 @@ class Datasets:
         files = {table.name: folder / f"{batch}-{table.name}.parquet" for table in IMPORTED}
         return {table: path for table, path in files.items() if path.exists()}
 
-    def mended(self, uid: str, batch: str, table: str, rows: pa.Array) -> None:
+    def mended(self, uid: str, batch: str, table: str, lines: pa.Array) -> None:
         """Take rows out of quarantine: they came again, mended; again changes nothing."""
         with durable.locked(self._folder(uid)):
             path = self.quarantine(uid, batch).get(table)
             if path is not None:
                 kept = pq.read_table(path)
-                self._set_aside(path, kept.filter(pc.invert(pc.is_in(kept["_line"], rows))))
+                aside = Aside(self._disk, path.parent)
+                aside.add(kept.filter(pc.invert(pc.is_in(kept["_line"], lines))))
+                aside.publish(path)
+
+    def forget(self, uid: str, marks: Marks, *, remove: bool) -> dict[str, Counter[str]]:
+        """Take erased customers out of everything that was ever accepted or quarantined.
+
+        Args:
+            remove: False only counts.
+
+        Returns:
+            By table, and for the quarantine, how many rows of each mark there are.
+        """
+        if not self._folder(uid).is_dir():
+            return {}
+        with self._alone(uid) as folder:
+            return forget(self._disk, folder, marks, remove=remove)
+
+    def knows(self, uid: str, customer: str) -> bool:
+        """Whether the accepted customers hold this one."""
+        dataset = self.of(uid)
+        if dataset is None or not dataset.customers:
+            return False
+        ids = self.read(uid, "customers", dataset, ["customer_id"])["customer_id"]
+        return bool(pc.any(pc.equal(ids, customer)).as_py())
 
     def compact(self, uid: str) -> int:
         """Merge small files of interactions; what counts, and the fingerprint, stay as they are.

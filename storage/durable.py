@@ -321,6 +321,19 @@ def forget(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def clear(disk: Disk, folder: Path) -> None:
+    """Remove a folder and everything in it; what a link leads to stays."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            clear(disk, path)
+        else:
+            disk.remove_file(path)
+    disk.remove_folder(folder)
+    disk.sync_folder(folder.parent)
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a folder; the kernel lets go of it if the process dies."""

@@ -1,6 +1,7 @@
 """What tenants delivered and what became of it, in the ledger."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,8 @@ from schema.errors import NotThere, Refused
 from schema.names import Delivered, TenantId
 from storage.audit import note
 from storage.database import reading
-from storage.rows import BATCHES
+from storage.erased import Marks, scrubbed
+from storage.rows import BATCHES, NIGHTS
 
 Files = Mapping[str, Sequence[str]]
 
@@ -167,6 +169,31 @@ class Imports:
             since: only what came after.
         """
         return self._read(_newest(tenant, limit, states, since))
+
+    def forget(self, tenant: TenantId, marks: Marks, *, remove: bool) -> Counter[str]:
+        """Take erased customers out of what is told of deliveries and nights.
+
+        Returns:
+            How often they are named there, by mark.
+        """
+        found = Counter[str]()
+        with self._engine.begin() as connection:
+            for table, column in (
+                (BATCHES, BATCHES.c.report),
+                (BATCHES, BATCHES.c.reasons),
+                (NIGHTS, NIGHTS.c.because),
+                (NIGHTS, NIGHTS.c.figures),
+            ):
+                keys = [key for key in table.primary_key if key.name != "tenant"]
+                here = table.c.tenant == tenant
+                for *place, told in connection.execute(select(*keys, column).where(here)).all():
+                    clean = scrubbed(told, marks, found)
+                    if remove and clean != told:
+                        row = (key == value for key, value in zip(keys, place, strict=True))
+                        connection.execute(
+                            update(table).where(here, *row).values({column.name: clean})
+                        )
+        return found
 
     def reports(self, tenant: TenantId, limit: int = 20) -> list[dict[str, Any]]:
         """Newest first: batch, imported_at, state, reasons, report."""

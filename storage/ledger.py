@@ -62,7 +62,7 @@ class Ledger:
             NotThere: no such tenant.
         """
         with reading(self._engine) as connection:
-            row = connection.execute(select(TENANTS).where(TENANTS.c.tenant == tenant)).first()
+            row = connection.execute(_HERE.where(TENANTS.c.tenant == tenant)).first()
             rules = _rules(connection, tenant)
         if row is None:
             raise no_tenant(tenant)
@@ -70,7 +70,7 @@ class Ledger:
 
     def tenants(self) -> list[Tenant]:
         with reading(self._engine) as connection:
-            rows = connection.execute(select(TENANTS).order_by(TENANTS.c.tenant)).all()
+            rows = connection.execute(_HERE.order_by(TENANTS.c.tenant)).all()
             rules = _rules(connection)
         return [_tenant(row, rules) for row in rows]
 
@@ -262,7 +262,7 @@ class Ledger:
         """Everything serving has to know, as of one moment."""
         with reading(self._engine) as connection:
             revision = connection.execute(select(REVISION.c.number)).scalar_one()
-            tenants = connection.execute(select(TENANTS)).all()
+            tenants = connection.execute(_HERE).all()
             rules = _rules(connection)
             keys = connection.execute(_KEYS).all()
         return Control(
@@ -283,12 +283,15 @@ def no_key() -> NotThere:
 
 
 def locked(connection: Connection, tenant: TenantId) -> Tenant:
-    query = select(TENANTS).where(TENANTS.c.tenant == tenant).with_for_update()
+    query = _HERE.where(TENANTS.c.tenant == tenant).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         raise no_tenant(tenant)
     return _tenant(row, _rules(connection, tenant))
 
+
+_HERE = select(TENANTS).where(TENANTS.c.left_at.is_(None))
+"""Who left is nobody's tenant any more, though its row stays (``storage.leaving``)."""
 
 _KEYS = select(KEYS, KEY_USES.c.last_used_at).outerjoin(KEY_USES)
 

@@ -9,7 +9,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,17 +17,9 @@ import pyarrow.parquet as pq
 
 from schema.errors import NotThere, Refused
 
-ROW, CODE, TEXT, BATCH = "_row", "_code", "_text", "_batch"
+LINE, CODE, TEXT, BATCH = "_line", "_code", "_text", "_batch"
 _RISKY = re.compile(r"'*[=+\-@\t\r]")
 _MADE_SAFE = r"^'('*[=+\-@\t\r])"
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """Which quarantined rows a file has mended."""
-
-    batch: str
-    rows: pa.Array
 
 
 def as_csv(path: Path, batch: str) -> Iterator[bytes]:
@@ -53,38 +44,38 @@ def no_quarantine(tenant: str) -> NotThere:
     )
 
 
-def numbers(path: Path) -> pa.Array:
-    """Which rows of the delivery a quarantine file holds."""
-    return pq.read_table(path, columns=[ROW])[ROW].combine_chunks()
+def lines_in(path: Path) -> pa.Array:
+    """Which lines of the delivery a quarantine file holds."""
+    return pq.read_table(path, columns=[LINE])[LINE].combine_chunks()
 
 
-def as_delivered(rows: pa.Table) -> tuple[pa.Table, Mended | None]:
-    """A delivered file without what ``as_csv`` had added; what is no such file stays as it is.
+def as_delivered(rows: pa.Table, batch: str) -> tuple[pa.Table, pa.Array]:
+    """Rows of a mended file without what ``as_csv`` had added, and the line each once was.
 
     Raises:
-        Refused: it mixes rows of several batches, or a row has lost its number (``MENDED``).
+        Refused: a row is of another batch, or has lost its number (``MENDED``).
     """
-    if BATCH not in rows.column_names or ROW not in rows.column_names:
-        return rows, None
     batches = pc.unique(rows[BATCH].cast(pa.string())).to_pylist()
-    numbers = rows[ROW].cast(pa.string())
-    if len(batches) != 1 or not batches[0] or not _whole(numbers):
+    numbers = rows[LINE].cast(pa.string()).combine_chunks()
+    if batches not in ([batch], []) or not _whole(numbers):
         raise Refused(
-            f"its columns {ROW} and {BATCH} are not as they were",
+            f"its columns {LINE} and {BATCH} are not as they were",
             "mend the rows of one download at a time, and leave these two columns alone",
             code="MENDED",
         )
-    kept = rows.drop_columns([c for c in (ROW, CODE, TEXT, BATCH) if c in rows.column_names])
+    kept = rows.drop_columns([c for c in (LINE, CODE, TEXT, BATCH) if c in rows.column_names])
     columns = {
         name: pc.replace_substring_regex(column.cast(pa.string()), _MADE_SAFE, r"\1")
         for name, column in zip(kept.column_names, kept.columns, strict=True)
     }
-    return pa.table(columns), Mended(batches[0], pc.unique(numbers.cast(pa.int64())))
+    return pa.table(columns), numbers.cast(pa.int64())
 
 
-def _whole(numbers: pa.ChunkedArray) -> bool:
+def _whole(numbers: pa.Array) -> bool:
     return (
-        pc.all(pc.fill_null(pc.match_substring_regex(numbers, r"^\d{1,18}$"), False)).as_py()
+        pc.all(
+            pc.fill_null(pc.match_substring_regex(numbers, r"^\d{1,18}$"), False), min_count=0
+        ).as_py()
         is True
     )
 

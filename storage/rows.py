@@ -50,7 +50,13 @@ TENANTS = Table(
     Column("fence", _NUMBER, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("mapping", JSON(none_as_null=True)),
+    Column("left_at", Instant),
+    Column("deleted_at", Instant),
+    Column("leaving", JSON(none_as_null=True)),
 )
+"""A tenant that left keeps its row for ever, emptied: its name is never given to another, whom its
+audit trail would otherwise tell about it.
+"""
 
 REVISION = Table(
     "revision",
@@ -233,3 +239,19 @@ FEEDBACK = Table(
 )
 
 Index("ix_feedback_kind", FEEDBACK.c.tenant, FEEDBACK.c.kind, FEEDBACK.c.occurred_at)
+
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    _tenant(),
+    Column("erasure", Integer, primary_key=True),
+    Column("mark", String(32), nullable=False),
+    Column("known", Boolean, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("removed", JSON, nullable=False),
+    Column("finished_at", Instant),
+    Column("returned_at", Instant),
+)
+"""Receipts; whom they are about is said by a keyed hash (``storage.erased``)."""

@@ -16,8 +16,11 @@ from storage.datasets import Datasets
 from storage.dropped import Inboxes
 from storage.durable import Disk
 from storage.editions import Editions
+from storage.erased import Erased
+from storage.erasures import Erasures
 from storage.feedback import Feedback
 from storage.imports import Imports
+from storage.leaving import Leaving
 from storage.ledger import Ledger
 from storage.marks import Marks
 from storage.models import Models
@@ -33,6 +36,8 @@ from storage.uploads import Uploads
 class Stores:
     """Everything that is kept."""
 
+    home: Path
+    disk: Disk
     engine: Engine
     ledger: Ledger
     audit: Audit
@@ -48,6 +53,9 @@ class Stores:
     models: Models
     editions: Editions
     revoked: Revoked
+    erased: Erased
+    erasures: Erasures
+    leaving: Leaving
     pepper: bytes
     """The installation's secret: key digests and the audit trail's hashes are made under it."""
 
@@ -64,12 +72,16 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
     secret = pepper(config)
     engine = _ledger(config, secret)
     root = config.home / "tenants"
+    erased = Erased(config.home / "erased", disk, secret)
+    spool = Spool(config.home / "spool", disk, config.serving.spool_bytes)
     return Stores(
+        home=config.home,
+        disk=disk,
         engine=engine,
         ledger=Ledger(engine),
         audit=Audit(engine, secret),
         nights=Nights(engine),
-        feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
+        feedback=Feedback(engine, spool, erased),
         imports=Imports(engine),
         marks=Marks(engine),
         pulled=Pulled(root, disk),
@@ -80,6 +92,9 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         models=Models(root, disk),
         editions=Editions(root, disk),
         revoked=Revoked(config.home / "revoked", disk),
+        erased=erased,
+        erasures=Erasures(engine),
+        leaving=Leaving(engine),
         pepper=secret,
     )
 

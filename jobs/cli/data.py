@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.door import actor, as_json, now, print_json, table, with_stores
+from jobs.cli.erasing import erase, erasures, unerase
 from jobs.cli.held import discard, quarantine, release
 from jobs.cli.mapping import mapping, suggest_
 from jobs.cli.pull import pull
@@ -30,7 +31,9 @@ def data() -> None:
     """
 
 
-for command in (release, discard, quarantine, pull, suggest_, mapping):
+for command in (
+    release, discard, quarantine, pull, suggest_, mapping, erase, erasures, unerase
+):  # fmt: skip
     data.add_command(command)
 
 HELD = 3

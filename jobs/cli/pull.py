@@ -52,7 +52,7 @@ def _print(pulls: list[Pull], *, dry_run: bool) -> None:
     rows: list[list[object]] = []
     for pulled in pulls:
         tables = [found for report in pulled.reports for found in report.tables]
-        counts = [[t.table, t.read, len(t.accepted), len(t.quarantined)] for t in tables]
+        counts = [[t.table, t.read, t.accepted, t.quarantined] for t in tables]
         for line in counts or [["", None, None, None]]:
             rows += [[pulled.tenant, pulled.came.value, *line, pulled.because]]
     table("What would come from the source" if dry_run else "From the source", columns, rows)

@@ -7,6 +7,7 @@ import click
 import orjson
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, why, with_stores
+from jobs.cli.leaving import left, remove, restore
 from schema.config import Config
 from schema.errors import Problem
 from schema.names import Mode, tenant_id
@@ -22,6 +23,10 @@ def tenant() -> None:
 
     Example: recfactory tenant list
     """
+
+
+for command in (remove, restore, left):
+    tenant.add_command(command)
 
 
 @tenant.command()

@@ -12,9 +12,11 @@ LISTED = set(re.findall(r"`([A-Z_0-9]+)`", " ".join(CELLS)))
 PLACE = {"Denied": 3, "_answer": 1, "Problem": 2, "Refused": 2, "NotThere": 2}
 """Where the code stands among the arguments of a call."""
 ELSEWHERE = {
-    "config.py", "settings.py", "mapping.py", "inbox.py", "secret.py", "source.py", "address.py"
+    "config.py", "settings.py", "mapping.py", "inbox.py", "secret.py", "source.py", "address.py",
+    "leaving.py",
 }  # fmt: skip
-"""Of these only the command line is told: its start, its settings, its files, its source."""
+"""Of these only the command line is told: its start, its settings, its files, its source, tenants
+that leave."""
 
 
 def raised() -> Iterator[str]:

@@ -224,6 +224,7 @@ class TestRowsThatDoNotFit:
             "read": 4,
             "accepted": 3,
             "quarantined": 1,
+            "erased": 0,
             "ignored_columns": [],
             "faults": [
                 {

@@ -22,6 +22,7 @@ BODIES: Mapping[tuple[str, str], object] = {
     ("POST", "/rules"): {"action": "max_per_category", "value": 3, "why": "a test"},
     ("POST", "/models/1/promote"): {"why": "a test"},
     ("POST", "/models/1/discard"): {"why": "a test"},
+    ("DELETE", "/customers/C-0001"): {"why": "a test"},
     ("POST", "/keys"): {},
     ("POST", "/keys/0123456789ab/rotate"): {},
 }
@@ -78,6 +79,8 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("GET", "/quality"),
         ("GET", "/editions"),
         ("POST", "/editions/1/activate"),
+        ("DELETE", "/customers/C-0001"),
+        ("GET", "/erasures/1"),
         ("GET", "/keys"),
         ("POST", "/keys"),
         ("POST", "/keys/0123456789ab/rotate"),
@@ -145,6 +148,7 @@ class TestEveryRouteBelowATenant:
                 "MODEL_NOT_HELD",  # no model of this morning is held: the door was open
                 "NO_SUCH_KEY",
                 "CONTENT_TYPE",  # of a delivery without a file
+                "NO_RECEIPT",
             }
             assert inside, found.text
 
