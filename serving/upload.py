@@ -46,7 +46,7 @@ _USUAL = {"customers": "replace", "products": "replace", "interactions": "add"}
 
 _AT_ONCE, _OF_A_TENANT = 16, 4
 """Uploads that a worker receives at a time; each holds one part in memory."""
-_PART = 4 * 2**20
+_PART = 1 * 2**20
 """Bytes that are forced to disk together."""
 _SECONDS = 10
 """A body's bytes are counted over so long: ``deliveries.bytes_per_second`` of each."""

@@ -471,7 +471,7 @@ class TestARealServer:
             watcher.join()
             assert '"TEXT_ENCODING"' in answer
             assert answer.endswith("422")
-            assert peak - before < 40 * 2**20, f"{(peak - before) / 2**20:.0f} MiB"
+            assert peak - before < 16 * 2**20, f"{(peak - before) / 2**20:.0f} MiB"
         world.stores.engine.dispose()
 
     @pytest.mark.parametrize("also", ["server", "server and import"])
