@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from jobs.fleet import due, run_fleet
+from jobs.upkeep import look_after
 from schema.config import Config
+from schema.errors import FactoryError, Problem
+from schema.names import TenantId
 from schema.records import NightReport
 from storage.stores import Stores
 
@@ -26,7 +29,17 @@ def wave(stores: Stores, config: Config, now: datetime) -> int:
             log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
         else:
             log.error("%s, %s: %s", result.task.tenant, result.task.night, result.because)
+    for task in tasks:
+        _look_after(stores, task.tenant, now)
     return len(tasks)
+
+
+def _look_after(stores: Stores, name: TenantId, now: datetime) -> None:
+    """Once a day, after the tenant's night; what goes wrong is told, and tried again tomorrow."""
+    try:
+        look_after(stores, name, now)
+    except (Problem, FactoryError, OSError) as error:
+        log.error("%s, upkeep: %s", name, error)
 
 
 def scheduler(stores: Stores, config: Config) -> BlockingScheduler:
