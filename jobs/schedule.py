@@ -15,8 +15,10 @@ from jobs.collect import Collected, collect_fleet, waiting
 from jobs.erasing import finish
 from jobs.fleet import due, run_fleet
 from jobs.pull import Came, pull_all
+from jobs.upkeep import look_after
 from schema.config import Config
-from schema.errors import Refused
+from schema.errors import FactoryError, Problem, Refused
+from schema.names import TenantId
 from schema.records import NightReport, Tenant
 from storage.source import Source
 from storage.stores import Stores
@@ -41,6 +43,8 @@ def wave(stores: Stores, config: Config, now: datetime) -> int:
             log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
         else:
             log.error("%s, %s: %s", result.task.tenant, result.task.night, result.because)
+    for task in tasks:
+        _look_after(stores, task.tenant, now)
     return len(tasks)
 
 
@@ -68,6 +72,14 @@ def _tell(found: Collected) -> None:
     said = found.problem or {"code": (found.report or {}).get("batch"), "message": found.outcome}
     files = ", ".join(found.files)
     log.log(level, "%s, %s: %s, %s", found.tenant, files, said["code"], said["message"])
+
+
+def _look_after(stores: Stores, name: TenantId, now: datetime) -> None:
+    """Once a day, after the tenant's night; what goes wrong is told, and tried again tomorrow."""
+    try:
+        look_after(stores, name, now)
+    except (Problem, FactoryError, OSError) as error:
+        log.error("%s, upkeep: %s", name, error)
 
 
 def scheduler(stores: Stores, config: Config) -> BlockingScheduler:

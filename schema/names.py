@@ -53,6 +53,7 @@ class Stage(StrEnum):
     GATE = "gate"
     RANK = "rank"
     PUBLISH = "publish"
+    UPKEEP = "upkeep"
 
 
 class Outcome(StrEnum):
@@ -118,6 +119,13 @@ class Status(StrEnum):
     SELLABLE = "sellable"
     OUT_OF_STOCK = "out_of_stock"
     DISCONTINUED = "discontinued"
+
+
+class CustomerStatus(StrEnum):
+    """Whether a customer is still one."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
 
 
 class Role(StrEnum):

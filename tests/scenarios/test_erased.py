@@ -139,9 +139,10 @@ class TestAfterwards:
 
         report = canary.import_(ACME, planted())
 
-        assert [(t.read, t.accepted, t.quarantined, t.erased > 0) for t in report.tables][
-            :2
-        ] == [(60, 59, 0, True), (24, 24, 0, False)]
+        assert [(t.read, t.accepted, t.quarantined, t.erased > 0) for t in report.tables][:2] == [
+            (60, 59, 0, True),
+            (24, 24, 0, False),
+        ]
         for table in report.tables:
             assert table.accepted + table.quarantined + table.erased == table.read
         assert hits(canary.config.home) == []
