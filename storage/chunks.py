@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +16,13 @@ FIELD_BYTES = 1 << 16
 MOST_COLUMNS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Ragged:
+class Ragged(NamedTuple):
     """A line that is no row of its file: counted as read, kept whole, never guessed at.
 
     Attributes:
         line: from 1, as an editor counts; of a record of several lines, the first.
         text: all of it, without its end, so that it can be mended and sent again.
+        what: one of few sentences, so that lines can be counted by it.
     """
 
     line: int

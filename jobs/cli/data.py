@@ -41,8 +41,9 @@ def import_(
     dry_run: bool,
     json: bool,
 ) -> None:
-    """Take CSV or Parquet files in: rows that do not fit are quarantined with a reason, files
-    that cannot be used are refused whole, and what was there stays.
+    """Take CSV, JSON lines (both also packed with gzip or zstd) or Parquet files in: rows that do
+    not fit are quarantined with a reason, files that cannot be used are refused whole, and what was
+    there stays.
 
     Example: recfactory data import acme --customers c.csv --products p.csv --interactions i.csv
     """
