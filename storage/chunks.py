@@ -22,6 +22,7 @@ class Ragged(NamedTuple):
     Attributes:
         line: from 1, as an editor counts; of a record of several lines, the first.
         text: all of it, without its end, so that it can be mended and sent again.
+        what: one of few sentences, so that lines can be counted by it.
     """
 
     line: int

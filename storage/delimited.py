@@ -25,7 +25,7 @@ _MOST_LINES = 1 << 18
 """Of one block, so that ten million lines that are no rows are not held at once."""
 _HEADER_MOST = 1 << 16
 _DELIMITERS = b",;\t"
-_QUOTE = ord('"')
+_LF, _CR, _QUOTE = b'\n\r"'
 _END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -109,7 +109,7 @@ class Csv:
         starts = np.concatenate([[0], ends[:-1]])
         # A blank line begins with its own end: nothing else that begins a record can.
         data = np.frombuffer(block, np.uint8)
-        starts = starts[(data[starts] != 10) & (data[starts] != 13)]
+        starts = starts[(data[starts] != _LF) & (data[starts] != _CR)]
         lines = line + np.searchsorted(found.breaks, starts, side="right")
         rows, ragged = self._rows(block[:used] if len(starts) else b"", line)
         if len(rows) + len(ragged) != len(starts):
@@ -123,18 +123,19 @@ class Csv:
 
     def _plain_cut(self, block: bytes, *, last: bool) -> tuple[int, int] | None:
         """Bytes and lines to try as one row a line; None where that cannot be."""
-        lone = b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
-        blank = block[:1] in (b"\n", b"\r") or b"\n\n" in block or b"\n\r\n" in block
-        if lone or blank:
+        data = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(data == _LF)
+        if not len(ends):
             return None
-        used = block.rfind(b"\n") + 1
-        count = block.count(b"\n")
-        if count > _MOST_LINES:
-            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+        returns = b"\r" in block
+        if returns and np.count_nonzero(data == _CR) != np.count_nonzero(data[ends - 1] == _CR):
+            return None  # ends of CR alone
+        if np.diff(ends, prepend=-1).min() <= (2 if returns else 1):
+            return None  # a blank line, perhaps
+        if len(ends) > _MOST_LINES:
             return int(ends[_MOST_LINES - 1]) + 1, _MOST_LINES
-        if last and used < len(block):
-            return len(block), count + 1
-        return (used, count) if used else None
+        used = int(ends[-1]) + 1
+        return (len(block), len(ends) + 1) if last and used < len(block) else (used, len(ends))
 
     def _closed(self, block: bytes, used: int) -> bool:
         """Whether the last line taken ends outside quotes, given that it begins outside."""
@@ -181,18 +182,15 @@ class Csv:
         """
         due, sign = len(self.header.names), {"\t": "tab"}.get(self.header.delimiter)
         how = "guessed" if self.guessed else "declared"
-        where = np.array([number - 1 for number, _, _ in ragged], np.int64)
-        told = tuple(
-            Ragged(
-                int(lines[number - 1]),
-                text,
-                "CSV_SHAPE",
-                f"{fields:,} fields, the header has {due:,}; delimiter "
-                f"{sign or repr(self.header.delimiter)} {how}",
-            )
-            for number, text, fields in ragged
+        told = f"fields than the header, which has {due:,}; delimiter " + (
+            f"{sign or repr(self.header.delimiter)} {how}"
         )
-        chunk = Chunk(rows, np.delete(lines, where) if ragged else lines, told)
+        where = np.array([number - 1 for number, _, _ in ragged], np.int64)
+        apart = tuple(
+            Ragged(line, text, "CSV_SHAPE", f"{'more' if fields > due else 'fewer'} {told}")
+            for line, (_, text, fields) in zip(lines[where].tolist(), ragged, strict=True)
+        )
+        chunk = Chunk(rows, np.delete(lines, where) if ragged else lines, apart)
         check_fields(chunk, self.name, "CSV_QUOTE")
         return chunk
 
@@ -251,8 +249,8 @@ def records(block: bytes, delimiter: bytes, *, last: bool) -> Records:
         last: the file ends with it.
     """
     data = np.frombuffer(block, np.uint8)
-    breaks = np.flatnonzero(data == 10)
-    returns = np.flatnonzero(data == 13)
+    breaks = np.flatnonzero(data == _LF)
+    returns = np.flatnonzero(data == _CR)
     if len(returns):
         after = np.append(data, 0 if last else 10)[
             returns + 1
@@ -285,10 +283,9 @@ def _quoted(
         last = len(quotes) - 1
         if last % 2:
             return quotes[::2], quotes[1::2], None
-        opened = last
-        while opened and data[quotes[opened] - 1] == _QUOTE:
-            opened -= 2
-        return quotes[:-1:2], quotes[1::2], int(quotes[opened])
+        while last and data[quotes[last] - 1] == _QUOTE:
+            last -= 2
+        return quotes[:-1:2], quotes[1::2], int(quotes[last])
     field = re.compile(rb'(?<![^\r\n%b])"(?:[^"]++|"")*+("?)' % re.escape(delimiter))
     spans = [(*found.span(), bool(found[1])) for found in field.finditer(block)]
     opened = spans.pop()[0] if spans and not spans[-1][2] else None

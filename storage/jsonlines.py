@@ -118,18 +118,16 @@ def blocks(file: str, flow: Iterator[bytes]) -> Iterator[bytes]:
 def _row(line: str) -> tuple[dict[str, Any], str]:
     """The texts of one object, or why it is no row; neither for a blank line."""
     try:
-        row, end = _SCAN(line, 0)
-        if line[end:].strip(_BLANKS):
-            return {}, f"more than one object, from its column {end + 1:,} on"
-    except StopIteration:  # nothing begins here: how the scanner says it
-        trimmed = line.lstrip(_BLANKS)
-        return _row(trimmed) if trimmed and trimmed != line else ({}, "no JSON" if trimmed else "")
+        row, end = _DECODER.raw_decode(line)
     except RecursionError:
         return {}, "nested too deeply"
-    except json.JSONDecodeError as error:
-        return {}, f"no JSON from its column {error.colno:,} on"
+    except json.JSONDecodeError:
+        begun = line.lstrip(_BLANKS)
+        return _row(begun) if begun and begun != line else ({}, "no JSON" if begun else "")
     except ValueError as error:
         return {}, str(error)
+    if line[end:].strip(_BLANKS):
+        return {}, "more than one object"
     if not isinstance(row, dict):
         return {}, "not an object"
     if not row:
@@ -148,11 +146,11 @@ def _made_text(row: dict[str, Any], name: str, value: Any) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            return f"{ascii(name)[:80]} holds half a character"
+            return "a value holds half a character"
     elif isinstance(value, bool):
         row[name] = "true" if value else "false"
     elif value is not None:
-        return f"{ascii(name)[:80]} holds a list or an object"
+        return "a value is a list or an object"
     return ""
 
 
@@ -178,5 +176,4 @@ _AS_WRITTEN: Callable[[str], Any] = str
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_once, parse_constant=_constant, parse_float=_AS_WRITTEN, parse_int=_whole
 )
-_SCAN = _DECODER.scan_once
 _BLANKS = " \t\r"

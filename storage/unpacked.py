@@ -80,7 +80,8 @@ def utf8(path: Path, packing: Packing, most: int, reading: Reading) -> Iterator[
         raise encoding_refused(path.name, f"begins as UTF-8, but is declared {reading.encoding}")
     decoder = codecs.getincrementaldecoder(reading.encoding)()
     line, column, piece = 1, 1, first
-    also_utf8, plain = codecs.getincrementaldecoder("utf-8")(), True
+    also_utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
+    plain = True
     while piece:
         try:
             text = decoder.decode(piece)

@@ -69,9 +69,10 @@ def import_(
     dry_run: bool,
     json: bool,
 ) -> None:
-    """Take CSV or Parquet files in: rows that do not fit are quarantined with a reason, files
-    that cannot be used are refused whole, and what was there stays. What does not look like the
-    tenant's other deliveries is held for a person: exit status 3.
+    """Take CSV, JSON lines (both also packed with gzip or zstd) or Parquet files in: rows that do
+    not fit are quarantined with a reason, files that cannot be used are refused whole, and what was
+    there stays. What does not look like the tenant's other deliveries is held for a person: exit
+    status 3.
 
     Example: recfactory data import acme --customers c.csv --products p.csv --interactions i.csv
     """

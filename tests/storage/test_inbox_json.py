@@ -26,7 +26,7 @@ class TestADelivery:
     def test_has_the_same_columns_in_every_chunk_however_late_a_name_comes(
         self, tmp_path: Path
     ) -> None:
-        body = '{"id": 1}\n' * 600_000 + '{"note": "x"}\n'
+        body = '{"id": 1}\n' * 460_000 + '{"note": "x"}\n'
 
         found = chunks(put(tmp_path, body, "a.jsonl"))
 
@@ -64,13 +64,13 @@ class TestALineThatIsNoRow:
             ('{"id": 18446744073709551616}', "a whole number of more than 64 bits"),
             ('{"id": -9223372036854775809}', "a whole number of more than 64 bits"),
             ('{"id": ' + "9" * 5000 + "}", "a whole number of more than 64 bits"),
-            ('{"id": {"a": 1}}', "'id' holds a list or an object"),
-            ('{"id": [1]}', "'id' holds a list or an object"),
+            ('{"id": {"a": 1}}', "a value is a list or an object"),
+            ('{"id": [1]}', "a value is a list or an object"),
             ('{"id": ' + "[" * 100_000, "nested too deeply"),
-            ('{"id": "\\ud800"}', "'id' holds half a character"),
-            ('{"id": 1} {"id": 2}', "more than one object, from its column 10 on"),
-            ('{"id": 01}', "no JSON from its column 9 on"),
-            ('{"id": "tab\tinside"}', "no JSON from its column 12 on"),
+            ('{"id": "\\ud800"}', "a value holds half a character"),
+            ('{"id": 1} {"id": 2}', "more than one object"),
+            ('{"id": 01}', "no JSON"),
+            ('{"id": "tab\tinside"}', "no JSON"),
             ("id,name", "no JSON"),
             ("[1]", "not an object"),
             ("7", "not an object"),
@@ -84,8 +84,7 @@ class TestALineThatIsNoRow:
 
         assert [row[:2] for row in rows(path)] == [(1, "a"), (3, "b")]
         [told] = ragged(path)
-        assert (told.line, told.text, told.code) == (2, line, "JSON_INVALID")
-        assert why.replace("'", "") in told.what.replace("'", "")
+        assert told == (2, line, "JSON_INVALID", why)
 
 
 class TestAFile:

@@ -68,7 +68,9 @@ class TestAnArchive:
         assert "send one CSV" in refused.next_step
 
     @pytest.mark.parametrize("packed", [".gz", ".zst"])
-    @pytest.mark.parametrize("body", [*ARCHIVES.values(), gzip.compress(CSV)])
+    @pytest.mark.parametrize(
+        "body", [*ARCHIVES.values(), gzip.compress(CSV)], ids=[*ARCHIVES, "gzip"]
+    )
     def test_is_not_opened_inside_a_packed_file(
         self, body: bytes, packed: str, tmp_path: Path
     ) -> None:
@@ -101,6 +103,7 @@ class TestAName:
             (b"%PDF-1.7\n", "a.csv", "PDF"),
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(90), "a.csv", "Excel"),
         ],
+        ids=["gzip", "zstd", "text", "html", "xml", "pdf", "excel"],
     )
     def test_has_to_agree_with_the_content(
         self, body: bytes, name: str, holds: str, tmp_path: Path
@@ -300,6 +303,7 @@ class TestTheSecurityLog:
             (OBJECTS["npy"], "secret-name.csv", "FORMAT_FORBIDDEN"),
             (b"a\n" + LONG.encode(), "secret-name.csv.gz", "DATA_BOMB"),
         ],
+        ids=["archive", "array", "bomb"],
     )
     def test_names_tenant_and_code_and_nothing_of_the_file(
         self,
