@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
-from jobs.example import write_example
+from jobs.example import EXAMPLES, write_example
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
 from schema.tables import TABLES
@@ -115,12 +115,18 @@ def schema(json: bool) -> None:
 
 @data.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def example(folder: Path) -> None:
-    """Write a made-up brewery's customers.csv, products.csv and interactions.csv into FOLDER.
+@click.option(
+    "--kind",
+    type=click.Choice(list(EXAMPLES)),
+    default="brewery",
+    help="brewery: universal form; telecom: a dealer's own export, and the mapping that reads it.",
+)
+def example(folder: Path, kind: str) -> None:
+    """Write a made-up tenant's files into FOLDER: a brewery's, or a telecom dealer's.
 
-    Example: recfactory data example brewery-data
+    Example: recfactory data example telecom-data --kind telecom
     """
-    for path in write_example(folder):
+    for path in write_example(folder, kind):
         click.echo(path)
 
 
