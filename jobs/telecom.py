@@ -50,12 +50,15 @@ interactions:
 
 _NETWORKS = ("Alpenfunk", "Donau Mobil", "Südnetz")
 _MAKERS = ("Nova", "Orion", "Kestrel", "Fjord")
-_CONTRACTS = {"S": 14.9, "M": 24.9, "L": 39.9, "Business": 59.9}
+_CONTRACTS = {"S": 14.9, "M": 24.9, "L": 39.9, "XL": 49.9, "Daten": 19.9, "Business": 59.9}
 _CARDS = (10.0, 20.0, 50.0)
-_DEVICES = {"Lite": 199.0, "One": 449.0, "Pro": 899.0, "Ultra": 1299.0}
-_EXTRAS = {"Hülle": 19.9, "Ladegerät": 29.9, "Panzerglas": 14.9, "Kopfhörer": 89.0}
+_DEVICES = {"Lite": 199.0, "One": 449.0, "Plus": 599.0, "Pro": 899.0, "Ultra": 1299.0, "Tab": 379.0}
+_EXTRAS = {
+    "Hülle": 19.9, "Ladegerät": 29.9, "Panzerglas": 14.9, "Kopfhörer": 89.0, "Kabel": 9.9,
+    "Powerbank": 39.9, "Stift": 69.0, "Uhr": 249.0,
+}  # fmt: skip
 _BRANCHES = {"Trafik": 60, "Handyshop": 60, "Firmenkunde": 40}
-"""Kiosks live on prepaid cards, shops on devices, companies on contracts; how many of each."""
+"""Kiosks and shops live on prepaid cards, companies on contracts; how many there are of each."""
 _REGIONS = ("Wien", "Graz", "Linz", "Österreich West")
 
 
@@ -81,8 +84,8 @@ class _Line:
 def telecom() -> dict[str, bytes]:
     """Files by name: kunden.csv, artikel.csv, umsaetze.csv.gz, mapping.yaml; the same every time.
 
-    Every customer has a network whose prepaid cards it orders again and again at its own pace, and
-    a maker of devices it prefers; after a device come the things that go with it.
+    Every customer has a network and a maker of devices it keeps to: cards or contracts of the one
+    it orders again and again at its own pace, now and then something else of either.
     """
     rng = np.random.default_rng(2026)
     articles = _articles()
@@ -143,13 +146,15 @@ def _articles() -> list[_Article]:
 
 
 _TASTE = {
-    "Trafik": {"Wertkarte": 3, "Zubehör": 1},
-    "Handyshop": {"Wertkarte": 1, "Gerät": 3, "Zubehör": 2, "Vertrag": 1},
-    "Firmenkunde": {"Vertrag": 3, "Gerät": 2},
+    "Trafik": {"Wertkarte": 2},
+    "Handyshop": {"Wertkarte": 1},
+    "Firmenkunde": {"Vertrag": 1},
 }
-"""How many articles of a group a customer of a branch comes back for."""
-_PACE = {"Wertkarte": (5, 14), "Zubehör": (12, 35), "Gerät": (20, 60), "Vertrag": (30, 90)}
+"""How many articles of which group a customer of a branch comes back for."""
+_PACE = {"Wertkarte": (5, 14), "Vertrag": (30, 90)}
 """Days between two orders: from, to."""
+_TRIES = 0.08
+"""How likely a customer is, on any day, to order something else of its network or maker."""
 
 
 def _bought(
@@ -167,7 +172,7 @@ def _bought(
     for day in range((LAST_DAY - FIRST_DAY).days + 1):
         today = FIRST_DAY + timedelta(days=day)
         wanted = [article for article, (when, _) in due.items() if when <= today]
-        if rng.random() < 0.02:
+        if rng.random() < _TRIES:
             wanted.append(liked[int(rng.integers(len(liked)))])
         for article in dict.fromkeys(wanted):
             if article in due:

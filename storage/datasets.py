@@ -134,14 +134,14 @@ class Datasets:
         except (OSError, ValueError) as error:
             raise _broken("products", error) from error
 
-    def read(self, uid: str, table: str, dataset: Dataset | None = None) -> pa.Table:
-        """Accepted rows of one table, batches joined.
+    def files(self, uid: str, table: str, dataset: Dataset | None = None) -> list[Path]:
+        """The Parquet files that hold the accepted rows of one table, each row once.
 
         Args:
             dataset: which version; None takes what counts now.
 
         Raises:
-            Problem: nothing of this table was ever accepted (``DATA_MISSING``), or it is damaged.
+            Refused: nothing of this table was ever accepted (``DATA_MISSING``).
         """
         dataset = dataset or self.of(uid)
         if dataset is None:
@@ -154,6 +154,18 @@ class Datasets:
         files = [self._folder(uid) / table / f"{name}.parquet" for name in names if name]
         if not files:
             raise _missing(table)
+        return files
+
+    def read(self, uid: str, table: str, dataset: Dataset | None = None) -> pa.Table:
+        """Accepted rows of one table, batches joined.
+
+        Args:
+            dataset: which version; None takes what counts now.
+
+        Raises:
+            Problem: nothing of this table was ever accepted (``DATA_MISSING``), or it is damaged.
+        """
+        files = self.files(uid, table, dataset)
         # Paths, never file objects: PyArrow 26 may abort at exit after the latter.
         try:
             return pa.concat_tables([pq.read_table(file) for file in files])

@@ -1,5 +1,6 @@
 """Import a tenant's files, and see what became of them."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -7,8 +8,9 @@ import click
 from jobs.cli.door import actor, as_json, day, now, print_json, table, with_stores
 from jobs.example import EXAMPLES, write_example
 from jobs.intake import ImportReport, import_files
+from schema.codes import CODES, sections
 from schema.config import Config
-from schema.tables import TABLES
+from schema.tables import IMPORTED, TABLES
 from storage.stores import Stores
 from tenants.order import settings_of
 
@@ -85,6 +87,34 @@ def show(stores: Stores, config: Config, tenant: str, json: bool) -> None:
     ]
     columns = ["imported (UTC)", "batch", "table", "read>", "accepted>", "quarantined>"]
     table(f"Deliveries of {tenant}", columns, rows)
+
+
+@data.command()
+@click.argument("tenant")
+@click.argument("name", metavar="TABLE", type=click.Choice([table.name for table in IMPORTED]))
+@with_stores
+def files(stores: Stores, config: Config, tenant: str, name: str) -> None:
+    """Name the Parquet files that hold a tenant's accepted rows of TABLE now, for any other tool.
+
+    Example: recfactory data files acme interactions
+    """
+    for path in stores.datasets.files(stores.ledger.tenant(tenant).uid, name):
+        click.echo(path)
+
+
+@data.command()
+@as_json
+def codes(json: bool) -> None:
+    """What may be wrong with a delivery: every code, its effect, and what to do.
+
+    Example: recfactory data codes
+    """
+    if json:
+        print_json([{"severity": code.severity, **asdict(code)} for code in CODES])
+        return
+    for title, section in sections():
+        rows = [[code.name, code.effect, code.means, code.fix, code.beyond] for code in section]
+        table(title, ["code", "effect", "means", "what to do", "many of them"], rows)
 
 
 @data.command()

@@ -22,7 +22,17 @@ RUN = {
 """Calls that do, by the name they are known under."""
 SWITCHES = {"allow_pickle", "shell"}
 """Arguments that let a call do so, unless they are a plain False."""
-PATTERNS = {"match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer", "compile"}
+PATTERNS = {
+    "match",
+    "search",
+    "fullmatch",
+    "sub",
+    "subn",
+    "split",
+    "findall",
+    "finditer",
+    "compile",
+}
 COLUMN_PATTERNS = {"match_substring_regex", "replace_substring_regex", "split_pattern_regex"}
 
 
