@@ -143,7 +143,6 @@ CODES = (
         "a column has a type that cannot be read, or the file is encrypted or forged",
         "send plain text, numbers and times, without encryption",
     ),
-    Code("JSON_INVALID", _R, "a line is not one plain JSON object", "send one object a line"),
     Code(
         "TEXT_ENCODING",
         _R,
@@ -178,6 +177,12 @@ CODES = (
     ),
     # The row.
     Code("CSV_SHAPE", _Q, "a line has another number of fields than the header", "mend the line"),
+    Code(
+        "JSON_INVALID",
+        _Q,
+        "a line is not one plain JSON object, or can be read in two ways",
+        "send one object a line, every name once",
+    ),
     Code("ID_EMPTY", _Q, "an id is empty", "send an id, or leave the row out"),
     Code("ID_TOO_LONG", _Q, "an id is over 128 bytes", "shorten it"),
     Code("ID_CONTROL_CHAR", _Q, "an id holds a control character", "remove it"),

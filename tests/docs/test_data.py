@@ -12,6 +12,7 @@ import pytest
 from jobs.example import write_example
 from jobs.intake import import_files
 from schema.codes import CODES
+from schema.names import TenantId
 from tests.docs.make import PAGE, made
 from tests.floors.test_purity import ROOT, files
 from tests.world import NOW, World
@@ -52,17 +53,17 @@ def test_no_code_stands_there_twice() -> None:
 def test_other_tools_read_just_the_rows_that_count(
     command: str, empty_world: World, tmp_path: Path
 ) -> None:
-    empty_world.add("brewery")
+    brewery = empty_world.add(TenantId("brewery"))
     example = {path.stem: path for path in write_example(tmp_path / "files")}
     import_files(
         empty_world.stores,
-        empty_world.tenant("brewery"),
+        brewery,
         example,
         empty_world.config.template.intake,
         by="test",
         now=NOW.replace(month=11),
     )
-    folder = empty_world.config.home / "tenants" / empty_world.tenant("brewery").uid / "data"
+    folder = empty_world.config.home / "tenants" / brewery.uid / "data"
     kept = next((folder / "interactions").glob("*.parquet"))
     shutil.copy(kept, kept.with_name("from-before.parquet"))  # lies there, and does not count
     rows = len(example["interactions"].read_text().splitlines()) - 1

@@ -53,7 +53,7 @@ def test_any_bytes_at_all_get_a_clean_answer(
     figures = json.loads(done.stdout) | found(done)
     with capsys.disabled():
         sys.stdout.write(f"\nfuzz: {json.dumps(figures)}\n")
-    assert figures["cases"] > 10 * SECONDS
+    assert figures["cases"] > 20
     assert figures["accepted"] > 0
     assert figures["peak_mib"] < MOST_MEMORY >> 20
 

@@ -135,7 +135,7 @@ class TestOfAnyTable:
 
     @settings(max_examples=30)
     @given(files())
-    def test_accepted_and_quarantined_are_in_the_files_that_are_kept(
+    def test_what_is_quarantined_is_in_the_files_that_are_kept_and_of_a_refusal_nothing_is(
         self, world: World, made: tuple[Table, bytes, int]
     ) -> None:
         table, body, _ = made

@@ -461,8 +461,12 @@ ROWS = (
     Row("45", "JSON read in two ways", "JSON", REFUSE, [],
         lambda door: door.post(b'{"events": [], "events": []}'), 422,
         "over HTTP the code is JSON, at 422 like every body of another shape"),
-    Row("45b", "a JSON line read in two ways", "JSON_INVALID", REFUSE, ["line 2"],
-        sends("products.jsonl", lambda: '{"product_id": "P-1"}\n{"product_id": "P", "product_id": "Q"}\n')),
+    Row("45b", "a JSON line read in two ways", "JSON_INVALID", QUARANTINE, ["product_id", "2"],
+        sends("products.jsonl", lambda: "".join(
+            json.dumps({"product_id": product(n), "name": f"acme product {n}", "category": "even",
+                        "price": 2.5}) + "\n" for n in range(24))
+            + '{"product_id": "P", "product_id": "Q"}\n'),
+        otherwise="a line of a file is a row: it is quarantined, and the others are taken"),
     Row("46", "feedback on an unknown product", "FEEDBACK_UNKNOWN_REF", QUARANTINE, ["catalogue"],
         lambda door: door.tell(event(product_id="acme-P-99")), 200,
         "200 with a result for each event; what is refused is told, not stored"),
