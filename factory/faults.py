@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from factory.columns import Found
 from factory.mapped import LEFT_OUT, OF, OTHER_CURRENCY, OUT
-from schema.tables import ID_MAX_BYTES
+from schema.codes import BY_NAME
 
 SAMPLES = 5
 
@@ -23,29 +23,6 @@ HARMLESS = ("ROW_DUPLICATE", LEFT_OUT)
 _OUT = {
     LEFT_OUT: "the mapping leaves these rows out",
     OTHER_CURRENCY: "the row is in another currency than the tenant's",
-}
-
-_FIX = {
-    "ID_EMPTY": "send an id, or leave the row out",
-    "ID_TOO_LONG": f"shorten ids to {ID_MAX_BYTES} bytes",
-    "ID_CONTROL_CHAR": "remove control characters from ids",
-    "ID_LOOKALIKE": "set intake.ids to folded if they are one, to exact if they are not",
-    "KEY_DUPLICATE": "send each id once; the first row was kept",
-    "REF_UNKNOWN": "send the missing customers or products first, then this file again",
-    "ROW_DUPLICATE": "nothing; or set intake.duplicates to keep, if every line counts by itself",
-    "ROW_CONFLICT": "send one rating each; the later line counts",
-    LEFT_OUT: "nothing, if the mapping is right",
-    OTHER_CURRENCY: "send it converted, or to the tenant whose currency it is",
-    "VALUE_TYPE": "send a plain number with a decimal point",
-    "VALUE_NOT_FINITE": "send a finite number, or leave it empty",
-    "VALUE_RANGE": "correct the value",
-    "VALUE_CHOICE": "use one of the listed words",
-    "VALUE_MISSING": "this column must not be empty",
-    "TIME_FORMAT": "use ISO 8601, like 2026-03-08T10:00:00Z",
-    "TIME_RANGE": "correct the time, or say its unit in the mapping",
-    "TIME_ZONE": "send UTC, or times with their offset",
-    "CUSTOMER_ERASED": "nothing, unless the customer came back on purpose: `recfactory data unerase`",
-    "CSV_SHAPE": "give every line as many fields as the header has",
 }
 
 
@@ -76,7 +53,7 @@ class Fault:
 
     @property
     def fix(self) -> str:
-        return _FIX.get(self.code, "correct these lines")
+        return BY_NAME[self.code].fix
 
 
 def erasure(count: int) -> Fault:

@@ -5,6 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def printable(text: str) -> str:
+    r"""Text whose characters all show: others, line ends too, as Python writes them (``\x1b``)."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Problem(Exception):
     """A fact that stops the work, told by code that does not know whose work it is.
 
@@ -22,7 +27,8 @@ class Problem(Exception):
         self.what, self.next_step, self.code = what, next_step, code
 
     def __str__(self) -> str:
-        return f"{self.what}. Next: {self.next_step}."
+        # What a tenant or a library wrote stands in it: it must not forge a line or steer a terminal.
+        return printable(f"{self.what}. Next: {self.next_step}.")
 
 
 class Refused(Problem):

@@ -98,6 +98,21 @@ class Datasets:
         except (OSError, ValueError) as error:
             raise broken("products", error) from error
 
+    def files(self, uid: str, table: str, dataset: Dataset | None = None) -> list[Path]:
+        """The Parquet files that hold the accepted rows of one table, each row once.
+
+        Args:
+            dataset: which version; None takes what counts now.
+
+        Raises:
+            Refused: nothing of this table was ever accepted (``DATA_MISSING``).
+        """
+        dataset = dataset or self.of(uid) or Dataset()
+        names = dataset.names(table)
+        if not names:
+            raise missing(table)
+        return [self._folder(uid) / table / f"{name}.parquet" for name in names]
+
     def read(
         self,
         uid: str,

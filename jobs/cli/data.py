@@ -1,5 +1,6 @@
 """Import a tenant's files, and see what became of them."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,11 +12,12 @@ from jobs.cli.mapping import mapping, suggest_
 from jobs.cli.pull import pull
 from jobs.cli.report import lines, print_report, settle
 from jobs.collect import Collected, collect, collect_fleet, exit_status
-from jobs.example import write_example
+from jobs.example import EXAMPLES, write_example
 from jobs.intake import import_files
+from schema.codes import CODES, sections
 from schema.config import Config
 from schema.names import Delivered
-from schema.tables import TABLES
+from schema.tables import IMPORTED, TABLES
 from storage.dataset import HOW, How
 from storage.stores import Stores
 from tenants.order import settings_of
@@ -180,6 +182,34 @@ def show(stores: Stores, config: Config, tenant: str, batch: str | None, json: b
 
 
 @data.command()
+@click.argument("tenant")
+@click.argument("name", metavar="TABLE", type=click.Choice([table.name for table in IMPORTED]))
+@with_stores
+def files(stores: Stores, config: Config, tenant: str, name: str) -> None:
+    """Name the Parquet files that hold a tenant's accepted rows of TABLE now, for any other tool.
+
+    Example: recfactory data files acme interactions
+    """
+    for path in stores.datasets.files(stores.ledger.tenant(tenant).uid, name):
+        click.echo(path)
+
+
+@data.command()
+@as_json
+def codes(json: bool) -> None:
+    """What may be wrong with a delivery: every code, its effect, and what to do.
+
+    Example: recfactory data codes
+    """
+    if json:
+        print_json([{"severity": code.severity, **asdict(code)} for code in CODES])
+        return
+    for title, section in sections():
+        rows = [[code.name, code.effect, code.means, code.fix, code.beyond] for code in section]
+        table(title, ["code", "effect", "means", "what to do", "many of them"], rows)
+
+
+@data.command()
 @as_json
 def schema(json: bool) -> None:
     """The universal schema: every column that may be sent.
@@ -207,12 +237,18 @@ def schema(json: bool) -> None:
 
 @data.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def example(folder: Path) -> None:
-    """Write a made-up brewery's customers.csv, products.csv and interactions.csv into FOLDER.
+@click.option(
+    "--kind",
+    type=click.Choice(list(EXAMPLES)),
+    default="brewery",
+    help="brewery: universal form; telecom: a dealer's own export, and the mapping that reads it.",
+)
+def example(folder: Path, kind: str) -> None:
+    """Write a made-up tenant's files into FOLDER: a brewery's, or a telecom dealer's.
 
-    Example: recfactory data example brewery-data
+    Example: recfactory data example telecom-data --kind telecom
     """
-    for path in write_example(folder):
+    for path in write_example(folder, kind):
         click.echo(path)
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.cli import _SUMMARIES, COMMANDS, main, recfactory
+from schema.codes import CODES
 from schema.names import Mode, Outcome, TenantId
 from schema.records import Verdict
 from schema.tables import TABLES
@@ -497,6 +499,28 @@ class TestData:
         ]
         assert newest["report"]["tenant"] == "acme"
         assert newest["batch"] in cli.well("data", "show", ACME).out
+
+    def test_files_names_what_counts_and_nothing_else(self, cli: Cli, world: World) -> None:
+        folder = world.config.home / "tenants" / world.tenant(ACME).uid / "data"
+        cli.well("data", "import", ACME, *delivered(world.folder, products=[["product_id"], ["P"]]))
+
+        [path] = cli.well("data", "files", ACME, "products").out.split()
+
+        assert pq.read_table(path)["product_id"].to_pylist() == ["P"]
+        assert len(list((folder / "products").glob("*.parquet"))) > 1
+
+    def test_files_of_nothing_is_refused(self, new: Cli) -> None:
+        new.well("tenant", "add", "acme")
+
+        new.refused("DATA_MISSING", "data", "files", "acme", "interactions")
+
+    def test_codes_shows_every_code_with_its_effect_and_what_to_do(self, new: Cli) -> None:
+        shown = new.well("data", "codes").out
+        listed = new.well("data", "codes", "--json").json
+
+        assert [code["name"] for code in listed] == [code.name for code in CODES]
+        assert {code["severity"] for code in listed} == {"error", "warning"}
+        assert all(code.name in shown for code in CODES)
 
     def test_schema_shows_every_column(self, new: Cli) -> None:
         shown = new.well("data", "schema")
