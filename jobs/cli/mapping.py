@@ -11,12 +11,13 @@ from schema.config import Config, read_config
 from schema.errors import Refused
 from schema.mapping import Reading, declared, read_mapping, written
 from schema.tables import IMPORTED, TABLES
-from storage.inbox import read_file
+from storage.formats import Format, named
+from storage.inbox import delivery
 from storage.stores import Stores
+from storage.unpacked import most_unpacked, pieces
 
-_START = 1 << 20
-"""Bytes of a text file that a proposal looks at."""
-_TEXT = {".csv", ".tsv", ".txt"}
+_ROWS = 2_000
+"""Of a file with types of its own, that a proposal looks at; of text the first megabyte."""
 
 
 @click.command(name="suggest")
@@ -99,10 +100,13 @@ def set_(stores: Stores, config: Config, tenant: str, file: Path, why: str) -> N
 
 
 def _start(file: Path) -> Sniffed:
-    if file.suffix.lower() in _TEXT:
-        return sniff(_bytes(file, _START))
-    most = read_config().template.intake.max_file_bytes
-    return Sniffed(Reading(), read_file(file, most).rows.slice(0, 2_000), ())
+    form, packing = named(file)
+    limits = read_config().template.intake
+    if form is Format.CSV:
+        size = len(_bytes(file, 1)) and file.stat().st_size
+        return sniff(next(pieces(file, packing, most_unpacked(size, limits)), b""))
+    first = next(delivery(file, Reading(), limits, tenant="").chunks())
+    return Sniffed(Reading(), first.rows.slice(0, _ROWS), ())
 
 
 def _bytes(file: Path, most: int = -1) -> bytes:

@@ -295,9 +295,9 @@ class TestRowsThatAreNotForUs:
         assert found.read == 4
         assert found.accepted["customer_id"].to_pylist() == ["C-1"]
         assert found.quarantined.to_pylist() == [
-            {"Nr": "", "Ort": "b", "_row": 2, "_code": LEFT_OUT},
-            {"Nr": "Nr", "Ort": "c", "_row": 3, "_code": LEFT_OUT},
-            {"Nr": None, "Ort": "d", "_row": 4, "_code": LEFT_OUT},
+            {"Nr": "", "Ort": "b", "_line": 2, "_code": LEFT_OUT},
+            {"Nr": "Nr", "Ort": "c", "_line": 3, "_code": LEFT_OUT},
+            {"Nr": None, "Ort": "d", "_line": 4, "_code": LEFT_OUT},
         ]
 
     def test_are_not_judged_any_more(self) -> None:
@@ -352,7 +352,7 @@ class TestHoldings:
         )
         assert (found.read, len(found.accepted)) == (2, 1)
         assert found.quarantined.to_pylist() == [
-            {"x": "C-1", "phone": "No", "net": "No", "_row": 1, "_code": LEFT_OUT}
+            {"x": "C-1", "phone": "No", "net": "No", "_line": 1, "_code": LEFT_OUT}
         ]
 
     def test_that_do_not_fit_are_quarantined_with_the_row_they_came_in(self) -> None:
@@ -360,7 +360,7 @@ class TestHoldings:
             INTERACTIONS, self.BODY, x=["C-1", "C-9"], phone=["Yes", "Yes"], net=["DSL", "DSL"]
         )
         assert found.read == 4
-        assert found.quarantined["_row"].to_pylist() == [2, 2]
+        assert found.quarantined["_line"].to_pylist() == [2, 2]
         assert found.quarantined["x"].to_pylist() == ["C-9", "C-9"]
 
 

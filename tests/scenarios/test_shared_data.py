@@ -32,7 +32,7 @@ if os.environ.get("CI") != "true":
     pytestmark = pytest.mark.skipif(not DATA.exists(), reason="../shared/data is not here")
 
 
-LIMITS = IntakeSettings()
+LIMITS = IntakeSettings(ids="exact", duplicates="keep")
 
 
 @dataclass(frozen=True, slots=True)
