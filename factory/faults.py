@@ -142,10 +142,17 @@ class Chunk:
     def _take_out(self, codes: pa.Array) -> None:
         """Rows that the mapping has decided about are not judged."""
         self._judged = self.good.copy()
-        shown = self._came[self._came.column_names[0]].combine_chunks().take(pa.array(self._of))
         for code, what in _OUT.items():
             out = pc.fill_null(pc.equal(codes, code), False).to_numpy(zero_copy_only=False)
-            self.mark("", Found(code, what, out, shown))
+            self.mark("", Found(code, what, out, self._told(out)))
+
+    def _told(self, rows: NDArray[np.bool_]) -> pa.Array:
+        """The first of these rows as they came, in one text each; nothing of any other."""
+        some = np.flatnonzero(rows)[:SAMPLES]
+        columns = (_as_text(column, self._of[some]).to_pylist() for column in self._came.columns)
+        texts = np.full(len(rows), None, object)
+        texts[some] = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+        return pa.array(texts, pa.string())
 
 
 def _as_text(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.ChunkedArray:

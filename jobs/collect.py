@@ -171,8 +171,11 @@ def _import(
 ) -> Collected:
     limits = settings_of(config.template, tenant.changes).intake
     by, dry_run = (ticket.by, ticket.dry_run) if ticket else ("inbox", False)
+    how = {ticket.table: ticket.how} if ticket and ticket.how else {}
     try:
-        report = import_files(stores, tenant, files, limits, by=by, now=now, dry_run=dry_run)
+        report = import_files(
+            stores, tenant, files, limits, by=by, now=now, dry_run=dry_run, how=how
+        )
     except (Problem, FactoryError) as error:
         problem = error.problem if isinstance(error, FactoryError) else error
         if isinstance(problem, Refused):

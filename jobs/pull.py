@@ -20,9 +20,11 @@ from typing import Any
 from jobs.intake import ImportReport, import_files
 from schema.config import Config
 from schema.errors import FactoryError, Problem, Refused, during
-from schema.names import Stage
+from schema.names import Delivered, Stage
 from schema.records import Tenant
 from schema.source import by_window
+from storage.dataset import How
+from storage.imports import COUNTS
 from storage.marks import Mark
 from storage.pulled import Delivery
 from storage.source import Source, SourceAway, Window
@@ -136,13 +138,38 @@ class _Pulling:
                 report = self._import(trial, dry_run=True)
                 pulled.settle(trial)
                 return self._told([report])
-            waiting = pulled.waiting(self.tenant.uid)
-            earlier = self._take(waiting) if waiting else None
-            return self._told([earlier, self._take(self._read(client, trial=False))])
+            earlier = None
+            if waiting := pulled.waiting(self.tenant.uid):
+                batch, state = self._became(waiting)
+                if state is Delivered.HELD:
+                    return self._held(batch)
+                if state is Delivered.DISCARDED:  # a person threw it away: it is read anew
+                    pulled.settle(waiting)
+                else:
+                    earlier = self._take(waiting, imported=state in COUNTS)
+                    if earlier and earlier.state is Delivered.HELD:
+                        return self._held(earlier.batch, earlier)
+            report = self._take(self._read(client, trial=False))
+            if report and report.state is Delivered.HELD:
+                return self._held(report.batch, *filter(None, [earlier, report]))
+            return self._told([earlier, report])
+
+    def _became(self, delivery: Delivery) -> tuple[str, Delivered | None]:
+        """The batch and state of a delivery that an earlier pull left; None if it was never imported."""
+        for known in self.stores.imports.deliveries(self.tenant.tenant):
+            if delivery.hashes and known.hashes == delivery.hashes:
+                return known.batch, known.state
+        return "", None
+
+    def _held(self, batch: str, *reports: ImportReport) -> Pull:
+        name = self.tenant.tenant
+        because = (
+            f"batch {batch} waits for `recfactory data release {name} {batch}`, or `data discard`"
+        )
+        return Pull(name, Came.HELD, because, "DATA_HELD", reports)
 
     def _read(self, client: str, *, trial: bool) -> Delivery:
         """Read every table as of one moment, and seal what came."""
-        _refuse_unimportable(self.config)
         marks = self._marks(client)
         most = settings_of(self.config.template, self.tenant.changes).intake.max_file_bytes
         with self.source.snapshot() as snapshot:
@@ -177,18 +204,22 @@ class _Pulling:
             )
         return marks
 
-    def _take(self, delivery: Delivery) -> ImportReport | None:
-        """Import a delivery, move the marks, forget it; each step is harmless to repeat."""
-        marks = self.stores.marks.of(self.tenant.tenant)
+    def _take(self, delivery: Delivery, *, imported: bool = False) -> ImportReport | None:
+        """Import a delivery, move the marks, forget it; each step is harmless to repeat.
+
+        One that is held waits, and its marks with it, until a person has spoken.
+        """
         report = None
-        if not delivery.marks or delivery.marks != {t: marks.get(t) for t in delivery.marks}:
+        if not imported:
             try:
                 report = self._import(delivery, dry_run=False)
             except FactoryError as error:
                 if isinstance(error.problem, Refused):  # nothing of it was taken: it is read anew
                     self.stores.pulled.settle(delivery)
                 raise
-            self.stores.marks.advance(self.tenant.tenant, delivery.marks)
+            if report and report.state is Delivered.HELD:
+                return report
+        self.stores.marks.advance(self.tenant.tenant, delivery.marks)
         self.stores.pulled.settle(delivery)
         return report
 
@@ -196,6 +227,9 @@ class _Pulling:
         if not delivery.files:
             return None
         limits = settings_of(self.config.template, self.tenant.changes).intake
+        how: dict[str, How] = {
+            table: "add" if table in delivery.marks else "replace" for table in delivery.files
+        }
         return import_files(
             self.stores,
             self.tenant,
@@ -204,6 +238,7 @@ class _Pulling:
             by=self.by,
             now=self.now,
             dry_run=dry_run,
+            how=how,
         )
 
     def _told(self, taken: Sequence[ImportReport | None]) -> Pull:
@@ -212,17 +247,6 @@ class _Pulling:
             return Pull(self.tenant.tenant, Came.NOTHING, "nothing new")
         rows = sum(found.accepted for report in reports for found in report.tables)
         return Pull(self.tenant.tenant, Came.ACCEPTED, f"{rows:,} rows", reports=reports)
-
-
-def _refuse_unimportable(config: Config) -> None:
-    """An import of customers or products replaces the table, one of interactions adds to it."""
-    for table, sql in config.source.queries.asked().items():
-        if by_window(sql) is not (table == "interactions"):
-            raise Refused(
-                f"the query for {table} gives {'what is new' if by_window(sql) else 'everything'}",
-                "ask for all customers and products, and for new interactions (:since, :until)",
-                code="SOURCE_QUERY",
-            )
 
 
 def _client(config: Config, tenant: Tenant) -> str:

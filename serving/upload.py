@@ -41,9 +41,6 @@ KINDS = {
 }
 CODINGS = {"identity": "", "gzip": ".gz", "zstd": ".zst"}
 
-_USUAL = {"customers": "replace", "products": "replace", "interactions": "add"}
-"""How a table is taken; there is no other way yet."""
-
 _AT_ONCE, _OF_A_TENANT = 16, 4
 """Uploads that a worker receives at a time; each holds one part in memory."""
 _PART = 1 * 2**20
@@ -132,7 +129,9 @@ async def deliver(
     seen: Seen,
     how: Annotated[
         Literal["add", "replace"] | None,
-        Query(description="left out: customers and products replace, interactions add"),
+        Query(
+            description="left out: as the mapping says, else customers and products replace, interactions add"
+        ),
     ] = None,
     dry_run: Annotated[bool, Query(description="check and report; keep nothing")] = False,
 ) -> Response:
@@ -145,8 +144,6 @@ async def deliver(
     """
     reception: Reception = request.app.state.reception
     file, digest = f"{table}{_ending(request)}", _digest(request)
-    if how not in (None, _USUAL[table]):
-        raise Refused(f"{table} can only {_USUAL[table]}", "leave `how` out", code="HOW")
     with reception.receiving(tenant.uid):
         async with _begun(request, tenant, reception.config, stores, file) as incoming:
             await _receive(request, tenant, reception.config, stores, incoming)

@@ -14,7 +14,7 @@ from storage.erased import Marks
 def folders(home: Path, tenant: str, uid: str) -> list[Path]:
     """Where they lie, with all folders below; never where a client is still putting files."""
     inbox = home / "inbox" / tenant
-    return [inbox / "taken", inbox / "refused", home / "tenants" / uid / "data" / "held"]
+    return [inbox / "taken", inbox / "refused", home / "tenants" / uid / "data" / "aside"]
 
 
 def forget(

@@ -26,11 +26,13 @@ class Delivery:
 
     Attributes:
         rows: by table; a table without rows has none in ``files``.
+        hashes: SHA-256 of each of ``files``.
     """
 
     folder: Path
     files: Mapping[str, Path]
     rows: Mapping[str, int]
+    hashes: Mapping[str, str]
     marks: Mapping[str, Mark]
 
 
@@ -102,4 +104,6 @@ def _opened(folder: Path) -> Delivery:
         table: Mark(mark["client"], datetime.fromisoformat(mark["until"]))
         for table, mark in manifest["marks"].items()
     }
-    return Delivery(folder, {table: files[table] for table in files if rows[table]}, rows, marks)
+    full = {table: files[table] for table in files if rows[table]}
+    hashes = {table: manifest["files"][path.name]["sha256"] for table, path in full.items()}
+    return Delivery(folder, full, rows, hashes, marks)

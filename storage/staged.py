@@ -89,6 +89,8 @@ class Staged:
         )
         if after != before:
             swap(self._disk, self._folder, after)
+        else:
+            self._disk.sync_folder(self._folder)  # whoever swapped it may have died before this
         return after
 
     def drop(self) -> None:

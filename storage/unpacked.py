@@ -48,7 +48,7 @@ def pieces(path: Path, packing: Packing, most: int) -> Iterator[bytes]:
     size, done = path.stat().st_size, 0
     try:
         with pa.input_stream(str(path), compression=str(packing)) as packed:
-            while piece := packed.read(PIECE):
+            while piece := packed.read_buffer(PIECE).to_pybytes():
                 done += len(piece)
                 if done > most:
                     raise bomb(path.name, most, size)

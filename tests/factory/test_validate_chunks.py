@@ -16,6 +16,7 @@ from factory.duplicates import Seen, folded
 from factory.faults import Fault
 from factory.validate import Checker, Report
 from schema.errors import Refused
+from schema.mapping import AS_IT_COMES, TableMapping, declared
 from schema.rowhash import row_hashes
 from schema.settings import Duplicates, Matching
 from schema.tables import CUSTOMERS, INTERACTIONS, PRODUCTS, Table
@@ -48,8 +49,11 @@ def checker(
     ids: Matching = "exact",
     duplicates: Duplicates = "drop",
     known: Mapping[str, Sequence[str]] = KNOWN,
+    how: TableMapping = AS_IT_COMES,
 ) -> Checker:
-    return Checker(table, zone=ZURICH, now=NOW, known=known, ids=ids, duplicates=duplicates)
+    return Checker(
+        table, zone=ZURICH, now=NOW, known=known, ids=ids, duplicates=duplicates, how=how
+    )
 
 
 def run(
@@ -148,24 +152,24 @@ class TestInChunks:
         assert check.keys.to_pylist() == ["P-1", "P-2"]
 
     def test_rows_that_a_mapping_made_are_shown_as_they_came(self) -> None:
-        came = pa.table({"who": ["C-1", "C-9"], "P-1": ["Yes", "Yes"], "P-2": ["No", "Yes"]})
-        made = pa.table(
+        came = pa.table({"who": ["C-1", "C-9", "C-2"], "P-1": ["Yes"] * 3, "P-2": ["No"] * 3})
+        how = declared(
             {
-                "customer_id": ["C-1", "C-9", "C-9"],
-                "product_id": ["P-1", "P-1", "P-2"],
-                "occurred_at": [TIME] * 3,
-                "_of": [0, 1, 1],
-                "_out": pa.array([None, None, "ROW_LEFT_OUT"], pa.string()),
+                "interactions": {
+                    "columns": {"customer_id": "who", "occurred_at": {"constant": TIME}},
+                    "holdings": {"P-1": {"Yes": "P-1"}, "P-2": {"Yes": "P-2"}},
+                    "leave_out": {"who": ["C-2"]},
+                }
             }
-        )
-        check = checker(INTERACTIONS)
+        ).interactions
+        check = checker(INTERACTIONS, how=how)
 
-        accepted, quarantined = check.add(made, np.array([2, 5]), came)
+        accepted, quarantined = check.add(came, np.array([2, 5, 6]))
 
         assert accepted["customer_id"].to_pylist() == ["C-1"]
         assert quarantined.to_pylist() == [
-            {"who": "C-9", "P-1": "Yes", "P-2": "Yes", "_line": 5, "_code": "REF_UNKNOWN"},
-            {"who": "C-9", "P-1": "Yes", "P-2": "Yes", "_line": 5, "_code": "ROW_LEFT_OUT"},
+            {"who": "C-9", "P-1": "Yes", "P-2": "No", "_line": 5, "_code": "REF_UNKNOWN"},
+            {"who": "C-2", "P-1": "Yes", "P-2": "No", "_line": 6, "_code": "ROW_LEFT_OUT"},
         ]
         report = check.report()
         assert (report.read, report.unfit) == (3, 1)

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from jobs.pull import Came, Pull, exit_status, pull_all
+from jobs.release import release
 from schema.names import TenantId
+from schema.settings import with_changes
 from storage.durable import Disk
 from storage.imports import Imports
 from storage.marks import Marks
 from storage.source import Snapshot, Source
 from storage.stores import open_stores
+from storage.waiting import discard
 from tests.faults.disk import FaultyDisk, Killed
 from tests.salescore import QUERIES, SalesCore, postgresql, sqlite
 from tests.world import ACME, BETA, NOW, World, open_world
@@ -188,23 +191,20 @@ class TestAPull:
 
 
 class TestAQuery:
-    @pytest.mark.parametrize("table", ["products", "interactions"])
-    def test_that_the_import_would_take_for_something_else_is_refused(
-        self, table: str, light: Shop
+    def test_for_what_is_new_changes_rows_and_one_for_everything_replaces_them(
+        self, light: Shop
     ) -> None:
-        """New products alone would replace the catalogue; all orders again would count again."""
-        whole = "select sku as product_id from product where client_id = :client"
+        light.pull(ACME)
+        before = light.has(ACME)
         window = QUERIES["interactions"]
-        other = {
-            "products": f"{whole} and :since < :until",
+        queries = {
+            **QUERIES,
+            "products": f"{QUERIES['products']} and :since < :until and sku = 'nobody'",
             "interactions": window.split(" and ")[0],
         }
-        asked = Shop(light.world, light.database, queries={**QUERIES, table: other[table]})
-
-        [acme] = asked.pull(ACME)
-
-        assert (acme.came, acme.code) == (Came.FAILED, "SOURCE_QUERY")
-        assert asked.has() == {}
+        [acme] = Shop(light.world, light.database, queries=queries).pull(ACME)
+        assert acme.came is Came.ACCEPTED
+        assert light.has(ACME) == before
 
 
 class TestARowThatIsWrittenLate:
@@ -446,3 +446,65 @@ class TestAPullThatDies:
         home = shop.world.config.home / "tenants" / shop.world.tenant(ACME).uid / "source"
         assert list(home.iterdir()) == [], where
         shop.world.stores.engine.dispose()
+
+
+class TestADeliveryThatIsHeld:
+    """A catalogue of which most is gone waits for a person, and the mark with it."""
+
+    @pytest.fixture
+    def held(self, light: Shop, clock: list[datetime]) -> Shop:
+        many = [f"C-{number}" for number in range(1000, 1400)]
+        light.database.stocked(42, customers=many, products=["more"])
+        strict = with_changes(light.config.template, {"intake.holds.least_ids": 10})
+        light.config = light.config.model_copy(update={"template": strict})
+        light.pull(ACME)
+        light.database.do("delete from customer where number like 'C-1___'")
+        light.database.sold(42, FIRST + DAY, "C-2 acme-P-3")
+        clock[0] += 2 * DAY
+        [pull] = light.pull(ACME)
+        assert (pull.came, exit_status([pull])) == (Came.HELD, 3)
+        return light
+
+    def batch(self, shop: Shop) -> str:
+        return shop.world.stores.imports.deliveries(ACME)[0].batch
+
+    def test_moves_no_mark_and_is_not_read_again(self, held: Shop, clock: list[datetime]) -> None:
+        before = len(held.world.stores.imports.deliveries(ACME))
+        clock[0] += DAY
+
+        [pull] = held.pull(ACME)
+
+        assert pull.came is Came.HELD
+        assert f"release acme {self.batch(held)}" in pull.because
+        assert held.marks()["interactions"] == FIRST
+        assert len(held.world.stores.imports.deliveries(ACME)) == before
+
+    def test_that_is_released_counts_once_and_what_came_later_too(
+        self, held: Shop, clock: list[datetime]
+    ) -> None:
+        release(
+            held.world.stores, held.world.tenant(ACME), self.batch(held),
+            held.config.template.intake, by="test", why="a test", now=NOW,
+        )  # fmt: skip
+        held.database.sold(42, clock[0] + DAY, "C-2 acme-P-2")
+        clock[0] += 2 * DAY
+
+        held.pull(ACME)
+
+        assert held.has()["C-2", "acme-P-3"] == 1
+        assert held.has()["C-2", "acme-P-2"] == 2
+        assert held.marks()["interactions"] == clock[0]
+
+    def test_that_is_discarded_is_read_again(self, held: Shop, clock: list[datetime]) -> None:
+        many = [f"C-{number}" for number in range(1000, 1400)]
+        discard(
+            held.world.stores, held.world.tenant(ACME), self.batch(held),
+            by="test", why="a test", now=NOW,
+        )  # fmt: skip
+        held.database.stocked(42, customers=many, products=["other"])
+        clock[0] += DAY
+
+        [pull] = held.pull(ACME)
+
+        assert pull.came is Came.ACCEPTED
+        assert held.has()["C-2", "acme-P-3"] == 1

@@ -178,11 +178,11 @@ class TestAnUpload:
     def test_of_an_unknown_table_is_refused(self, port: Port) -> None:
         assert code(put(port, b"x", path=b"/tenants/acme/data/feedback")) == (422, "INVALID")
 
-    def test_that_would_replace_what_only_grows_is_refused(self, port: Port) -> None:
-        path = b"/tenants/acme/data/interactions?how=replace"
-
-        assert code(put(port, b"x", path=path)) == (422, "HOW")
-        assert status(put(port, people("how"), path=PATH + b"?how=replace")) == 200
+    def test_says_itself_whether_it_replaces_or_adds(self, port: Port) -> None:
+        assert status(put(port, people("how"), path=PATH + b"?how=add")) == 200
+        assert status(put(port, people("other"), path=PATH + b"?how=replace")) == 200
+        path = PATH + b"?how=some"
+        assert code(put(port, people("how"), path=path)) == (422, "INVALID")
 
     @pytest.mark.parametrize(
         "header",

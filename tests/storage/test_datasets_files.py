@@ -372,7 +372,7 @@ class TestWhatAnOlderVersionWrote:
         (home.folder / "DATASET.json").write_bytes(orjson.dumps(body))
         return home
 
-    ROWS = [(f"C-{n}", "A", n) for n in range(1, 6)]
+    ROWS = tuple((f"C-{n}", "A", n) for n in range(1, 6))
 
     def test_is_read(self, old: Home) -> None:
         assert old.rows() == self.ROWS
@@ -451,7 +451,7 @@ class TestADeliveryThatIsNotAccepted:
         with home.datasets.staged(ONE) as delivery:
             delivery.add("interactions", interactions([("C-9", "P", n + 1) for n in range(8)]))
             delivery.set_aside("interactions", aside)
-        with pytest.raises(ValueError, match="refused"), home.datasets.staged(ONE) as delivery:
+        with pytest.raises(ValueError, match="refused"), home.datasets.staged(ONE) as delivery:  # noqa: PT012
             delivery.add("interactions", interactions([("C-9", "P", n + 1) for n in range(8)]))
             raise ValueError("refused")
 

@@ -27,7 +27,7 @@ def exported(folder: Path, cells: list[str | None]) -> bytes:
     rows = pa.table(
         {
             "name": pa.array(cells, pa.string()),
-            "_row": pa.array(range(1, len(cells) + 1), pa.int64()),
+            "_line": pa.array(range(1, len(cells) + 1), pa.int64()),
             "_code": ["VALUE_TYPE"] * len(cells),
         }
     )
@@ -36,7 +36,7 @@ def exported(folder: Path, cells: list[str | None]) -> bytes:
 
 
 def read_back(text: bytes) -> pa.Table:
-    kinds = dict.fromkeys(["name", "_row", "_code", "_batch"], pa.string())
+    kinds = dict.fromkeys(["name", "_line", "_code", "_batch"], pa.string())
     return pc_csv.read_csv(
         io.BytesIO(text),
         parse_options=pc_csv.ParseOptions(newlines_in_values=True),
@@ -53,21 +53,16 @@ class TestTheFile:
             text = exported(Path(folder), list(cells))
         shown = [row[0] for row in csv.reader(io.StringIO(text.decode(), newline=""))][1:]
         assert not [cell for cell in shown if cell.startswith(tuple("=+-@\t\r"))]
-        rows, mended = as_delivered(read_back(text))
+        rows, lines = as_delivered(read_back(text), "b1")
         assert rows.column_names == ["name"]
         assert rows["name"].to_pylist() == cells
-        assert mended is not None
-        assert (mended.batch, mended.rows.to_pylist()) == ("b1", [*range(1, len(cells) + 1)])
+        assert lines.to_pylist() == [*range(1, len(cells) + 1)]
 
     def test_has_an_empty_cell_where_there_was_no_value(self, tmp_path: Path) -> None:
-        assert exported(tmp_path, [None]) == b"name,_row,_code,_batch\r\n,1,VALUE_TYPE,b1\r\n"
+        assert exported(tmp_path, [None]) == b"name,_line,_code,_batch\r\n,1,VALUE_TYPE,b1\r\n"
 
 
 class TestADeliveredFile:
-    def test_that_is_no_mended_one_stays_as_it_is_apostrophes_and_all(self) -> None:
-        rows = pa.table({"name": ["'=1"], "_row": ["1"]})
-        assert as_delivered(rows) == (rows, None)
-
     @pytest.mark.parametrize(
         ("batches", "numbers"),
         [(["a", "b"], ["1", "2"]), (["a", "a"], ["1", ""]), (["a", None], ["1", "2"])],
@@ -75,7 +70,7 @@ class TestADeliveredFile:
     def test_whose_marks_were_damaged_is_refused(
         self, batches: list[str | None], numbers: list[str]
     ) -> None:
-        rows = pa.table({"name": ["x", "y"], "_row": numbers, "_batch": batches})
+        rows = pa.table({"name": ["x", "y"], "_line": numbers, "_batch": batches})
         with pytest.raises(Refused) as told:
-            as_delivered(rows)
+            as_delivered(rows, "a")
         assert told.value.code == "MENDED"
