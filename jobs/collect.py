@@ -23,6 +23,7 @@ from schema.config import Config
 from schema.errors import FactoryError, Problem, Refused, as_json
 from schema.names import TenantId
 from schema.records import Tenant
+from schema.tables import How
 from storage.stores import Stores, open_stores
 from storage.uploads import Ticket, Tries, as_of
 from tenants.order import settings_of
@@ -171,7 +172,7 @@ def _import(
 ) -> Collected:
     limits = settings_of(config.template, tenant.changes).intake
     by, dry_run = (ticket.by, ticket.dry_run) if ticket else ("inbox", False)
-    how = {ticket.table: ticket.how} if ticket and ticket.how else {}
+    how: dict[str, How] = {ticket.table: ticket.how} if ticket and ticket.how else {}
     try:
         report = import_files(
             stores, tenant, files, limits, by=by, now=now, dry_run=dry_run, how=how

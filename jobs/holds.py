@@ -16,8 +16,7 @@ from schema.errors import Refused
 from schema.names import Delivered
 from schema.records import Tenant
 from schema.settings import HoldSettings, IntakeSettings
-from schema.tables import TABLES, VERSION, Table
-from storage.dataset import How
+from schema.tables import TABLES, VERSION, How, Table
 from storage.imports import COUNTS, Files, Import
 from storage.stores import Stores
 from tenants.order import zone

@@ -21,9 +21,9 @@ from schema.mapping import TenantMapping, declared
 from schema.names import Delivered, Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
-from schema.tables import CUSTOMERS, IMPORTED, PRODUCTS, TABLES, Table
+from schema.tables import CUSTOMERS, HOW, IMPORTED, PRODUCTS, TABLES, How, Table
 from storage.chunks import Chunk
-from storage.dataset import HOW, Dataset, How
+from storage.dataset import Dataset
 from storage.imports import COUNTS, Import, batch_name
 from storage.inbox import Delivery, delivery
 from storage.staged import Staged

@@ -23,7 +23,7 @@ from schema.errors import FactoryError, Problem, Refused, during
 from schema.names import Delivered, Stage
 from schema.records import Tenant
 from schema.source import by_window
-from storage.dataset import How
+from schema.tables import How
 from storage.imports import COUNTS
 from storage.marks import Mark
 from storage.pulled import Delivery

@@ -4,8 +4,10 @@ Every tenant's data takes this form before anything else looks at it; it is what
 serve thousands of tenants.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from schema.names import CustomerStatus, Event, FeedbackKind, Status
 
@@ -176,3 +178,10 @@ FEEDBACK = Table(
 TABLES = {table.name: table for table in (CUSTOMERS, PRODUCTS, INTERACTIONS, FEEDBACK)}
 IMPORTED = (CUSTOMERS, PRODUCTS, INTERACTIONS)
 """In the order they have to be read: interactions point to the other two."""
+
+How = Literal["add", "replace"]
+"""``replace``: the file is the whole table. ``add``: of interactions, it comes beside what is
+there; of customers and products, each row takes the place of the one with its key."""
+
+HOW: Mapping[str, How] = {"customers": "replace", "products": "replace", "interactions": "add"}
+"""How a table is taken where nobody says."""

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -17,13 +17,6 @@ from storage import durable
 from storage.durable import Disk
 
 DATASET = "DATASET.json"
-
-How = Literal["add", "replace"]
-"""``replace``: the file is the whole table. ``add``: of interactions, it comes beside what is
-there; of customers and products, each row takes the place of the one with its key."""
-
-HOW: Mapping[str, How] = {"customers": "replace", "products": "replace", "interactions": "add"}
-"""How a table is taken where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schema.rowhash import joined
-from schema.tables import IMPORTED
+from schema.tables import HOW, IMPORTED, How
 from storage import durable
-from storage.dataset import DATASET, HOW, Dataset, How, broken, load, missing, read_rows, swap
+from storage.dataset import DATASET, Dataset, broken, load, missing, read_rows, swap
 from storage.durable import Disk
 from storage.erased import Marks
 from storage.forgotten import forget

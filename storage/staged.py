@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from schema.names import Status
 from schema.rowhash import Numbers
-from schema.tables import TABLES
+from schema.tables import HOW, TABLES, How
 from storage import durable
-from storage.dataset import HOW, Dataset, How, load, read_rows, swap
+from storage.dataset import Dataset, load, read_rows, swap
 from storage.durable import Disk
 from storage.parts import OWNER, Aside, Parts
 

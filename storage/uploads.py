@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from schema.records import Tenant
+from schema.tables import How
 from storage import durable
 from storage.durable import STAGE, Disk
 
@@ -44,7 +45,7 @@ class Ticket:
     file: str
     sha256: str
     by: str
-    how: str | None
+    how: How | None
     dry_run: bool
     at: datetime
 

@@ -17,8 +17,7 @@ from jobs.intake import import_files
 from schema.codes import CODES, sections
 from schema.config import Config
 from schema.names import Delivered
-from schema.tables import IMPORTED, TABLES
-from storage.dataset import HOW, How
+from schema.tables import HOW, IMPORTED, TABLES, How
 from storage.stores import Stores
 from tenants.order import settings_of
 

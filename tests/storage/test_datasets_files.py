@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import storage.parts
-from schema.tables import VERSION
-from storage.dataset import Dataset, How
+from schema.tables import VERSION, How
+from storage.dataset import Dataset
 from storage.datasets import Datasets
 from storage.durable import Disk
 from tests.faults.disk import FaultyDisk, Killed, plain
@@ -86,6 +86,9 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is full with three rows, which come one at a time."""
     monkeypatch.setattr(storage.parts, "FILE_ROWS", 3)
     monkeypatch.setattr(storage.parts, "ROW_GROUP", 1)
+
+
+OLD = [(f"C-{n}", "A", n) for n in range(1, 6)]
 
 
 class TestAFile:
@@ -200,7 +203,7 @@ class TestHowATableIsTaken:
             "B": "discontinued",
             "C": "sellable",
         }  # fmt: skip
-        assert home.datasets.sellable(ONE) == {"A", "C"}
+        assert home.datasets.sellable(ONE) == frozenset({"A", "C"})
 
     def test_customers_may_be_added_before_there_are_any(self, home: Home) -> None:
         how: dict[str, How] = {"customers": "add"}
@@ -335,7 +338,7 @@ class TestWhatNoLongerCounts:
             "products",  # and which of them could be sold
         ]
         assert replaced.rows() == SECOND
-        assert replaced.datasets.sellable(ONE) == {"B"}
+        assert replaced.datasets.sellable(ONE) == frozenset({"B"})
         assert replaced.datasets.read(ONE, "customers")["customer_id"].to_pylist() == ["B"]
         assert clear(ONE, NOW + 9 * DAY, DAY) == []
 
@@ -372,32 +375,30 @@ class TestWhatAnOlderVersionWrote:
         (home.folder / "DATASET.json").write_bytes(orjson.dumps(body))
         return home
 
-    ROWS = tuple((f"C-{n}", "A", n) for n in range(1, 6))
-
     def test_is_read(self, old: Home) -> None:
-        assert old.rows() == self.ROWS
-        assert old.datasets.sellable(ONE) == {"A"}
+        assert old.rows() == OLD
+        assert old.datasets.sellable(ONE) == frozenset({"A"})
         assert old.datasets.read(ONE, "customers")["customer_id"].to_pylist() == ["C-1", "C-2"]
 
     def test_is_added_to(self, old: Home) -> None:
         old.take("new", [("C-9", "A", 9)])
 
-        assert old.rows() == [*self.ROWS, ("C-9", "A", 9)]
-        assert old.datasets.sellable(ONE) == {"A"}
+        assert old.rows() == [*OLD, ("C-9", "A", 9)]
+        assert old.datasets.sellable(ONE) == frozenset({"A"})
 
     def test_is_merged_without_another_fingerprint(self, old: Home) -> None:
         before = old.now.fingerprint
 
         assert old.datasets.compact(ONE) == 5
 
-        assert old.rows() == self.ROWS
+        assert old.rows() == OLD
         assert old.now.fingerprint == before
 
     def test_takes_its_place_when_it_comes_again(self, old: Home) -> None:
         old.datasets.compact(ONE)
         old.take("batch-3", [("C-3", "A", 3), ("C-3", "B", 4)])
 
-        assert old.rows() == sorted([*self.ROWS, ("C-3", "B", 4)])
+        assert old.rows() == sorted([*OLD, ("C-3", "B", 4)])
 
 
 class TestQuarantine:
