@@ -139,13 +139,6 @@ class TestAPull:
 
         assert sum(shop.has().values()) == 2
 
-    def test_takes_two_equal_lines_for_two(self, shop: Shop) -> None:
-        shop.database.sold(42, FIRST - DAY, "C-1 acme-P-3", "C-1 acme-P-3")
-
-        shop.pull()
-
-        assert shop.has()["C-1", "acme-P-3"] == 2
-
     def test_takes_the_row_of_the_very_moment_of_the_mark_once(
         self, shop: Shop, clock: list[datetime]
     ) -> None:

@@ -14,8 +14,8 @@ from tests.scenarios.test_cli import Cli
 def database(tmp_path: Path) -> SalesCore:
     """Client 42 of a SalesCore, with two order lines of yesterday."""
     made = sqlite(tmp_path)
-    made.stocked(42, customers=["C-1"], products=["P-1"])
-    made.sold(42, datetime.now(UTC) - timedelta(days=1), "C-1 P-1", "C-1 P-1")
+    made.stocked(42, customers=["C-1"], products=["P-1", "P-2"])
+    made.sold(42, datetime.now(UTC) - timedelta(days=1), "C-1 P-1", "C-1 P-2")
     return made
 
 
@@ -42,7 +42,7 @@ def test_tells_every_tenant_what_came_and_ends_well(cli: Cli) -> None:
 
     assert (acme["tenant"], acme["state"]) == ("acme", "accepted")
     tables = {t["table"]: t["accepted"] for d in acme["deliveries"] for t in d["tables"]}
-    assert tables == {"customers": 1, "products": 1, "interactions": 2}
+    assert tables == {"customers": 1, "products": 2, "interactions": 2}
     assert (beta["state"], beta["deliveries"]) == ("skipped", [])
 
 
