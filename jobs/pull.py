@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -232,7 +232,7 @@ class _Pulling:
         }
         return import_files(
             self.stores,
-            self.tenant,
+            replace(self.tenant, mapping={}),  # it tells of files; a query names columns itself
             delivery.files,
             limits,
             by=self.by,

@@ -20,7 +20,7 @@ from storage.source import Snapshot, Source
 from storage.stores import open_stores
 from storage.waiting import discard
 from tests.faults.disk import FaultyDisk, Killed
-from tests.salescore import QUERIES, SalesCore, postgresql, sqlite
+from tests.salescore import ORDERED, QUERIES, SalesCore, postgresql, sqlite
 from tests.world import ACME, BETA, NOW, World, open_world
 
 DAY = timedelta(days=1)
@@ -184,20 +184,40 @@ class TestAPull:
 
 
 class TestAQuery:
-    def test_for_what_is_new_changes_rows_and_one_for_everything_replaces_them(
-        self, light: Shop
+    def test_with_a_window_changes_only_what_it_gives(
+        self, light: Shop, clock: list[datetime]
     ) -> None:
         light.pull(ACME)
-        before = light.has(ACME)
-        window = QUERIES["interactions"]
-        queries = {
-            **QUERIES,
-            "products": f"{QUERIES['products']} and :since < :until and sku = 'nobody'",
-            "interactions": window.split(" and ")[0],
-        }
-        [acme] = Shop(light.world, light.database, queries=queries).pull(ACME)
-        assert acme.came is Came.ACCEPTED
-        assert light.has(ACME) == before
+        light.database.do("alter table product add column changed_at text")
+        light.database.do(
+            f"update product set changed_at = '{FIRST + DAY:%Y-%m-%d %H:%M:%S}' where sku = 'acme-P-3'"
+        )
+        new = f"{QUERIES['products']} and changed_at > :since and changed_at <= :until"
+        clock[0] += 2 * DAY
+
+        [acme] = Shop(light.world, light.database, queries={**QUERIES, "products": new}).pull(ACME)
+
+        assert [found.read for found in acme.reports[0].tables] == [2, 1]
+        uid = light.world.tenant(ACME).uid
+        assert len(light.world.stores.datasets.read(uid, "products")) == 3
+
+    def test_without_one_replaces_the_table(self, light: Shop, clock: list[datetime]) -> None:
+        whole = QUERIES["interactions"].split(" and ")[0]
+        asked = Shop(light.world, light.database, queries={**QUERIES, "interactions": whole})
+        for _ in range(3):
+            asked.pull(ACME)
+            clock[0] += DAY
+            light.database.sold(
+                42, clock[0], "C-1 acme-P-3", at=ORDERED + timedelta(days=clock[0].day)
+            )
+
+        assert sum(asked.has().values()) == 4
+
+    def test_names_columns_itself_whatever_the_tenants_files_look_like(self, light: Shop) -> None:
+        mapping = {"customers": {"columns": {"customer_id": "Kundennummer"}}}
+        light.world.stores.ledger.change_mapping(ACME, mapping, by="test", why="a test", at=NOW)
+
+        assert light.pull(ACME)[0].came is Came.ACCEPTED
 
 
 class TestARowThatIsWrittenLate:
@@ -427,7 +447,8 @@ class TestAPullThatDies:
 
     def assert_whole(self, shop: Shop, clock: list[datetime], where: str) -> None:
         """A later pull, of a source that went on meanwhile, has everything once."""
-        shop.database.sold(42, FIRST + DAY, "C-1 acme-P-1", "C-2 acme-P-3")
+        later = ORDERED + timedelta(hours=1)  # equal lines of one pull count once
+        shop.database.sold(42, FIRST + DAY, "C-1 acme-P-1", "C-2 acme-P-3", at=later)
         clock[0] = FIRST + 2 * DAY
 
         [pull] = shop.pull(ACME)
