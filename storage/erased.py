@@ -1,8 +1,9 @@
 """Customers that were erased: remembered by a keyed hash alone, so that nothing brings them back.
 
 <home>/erased/<tenant uid> has a mark a line. A mark is a keyed BLAKE2b (RFC 7693) of the customer's
-id, the key an HMAC of the tenant under the installation's secret, so nobody can tell two tenants' customers alike by it; who
-has the secret can still test an id against it, so it is personal data and kept for this one use.
+id, the key an HMAC of the tenant under the installation's secret, so nobody can tell by it that two
+tenants have the same customer. Who has the secret can still test an id against it: so it is personal
+data itself, and kept for this one use.
 The file lies beside the ledger, not in it: lookups need no database, and a ledger that was
 restored from before an erasure finds it there.
 """
