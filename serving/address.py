@@ -15,6 +15,15 @@ class _Any(Convertor[str]):
         return value
 
 
-register_url_convertor("any", _Any())
+class _Alone(_Any):
+    """The same where nothing may follow: another method on a lookup's address is not about a
+    customer whose id ends like one.
+    """
 
-CUSTOMER = "/customers/{customer:any}"
+    regex = r"(?:(?!/recs$)[\s\S])+"
+
+
+register_url_convertor("any", _Any())
+register_url_convertor("alone", _Alone())
+
+CUSTOMER, CUSTOMER_ALONE = "/customers/{customer:any}", "/customers/{customer:alone}"

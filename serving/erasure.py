@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from schema.records import Erasure
-from serving.address import CUSTOMER
+from serving.address import CUSTOMER_ALONE
 from serving.admin import Number
 from serving.bodies import Because, Receipt
 from serving.deps import AllStores, OpenShelf, TheTenant, WhoAsks
@@ -17,7 +17,7 @@ from storage.erase import erase
 router = APIRouter(route_class=Guarded, prefix="/tenants/{tenant}", tags=["tenant's admin"])
 
 
-@router.delete(CUSTOMER, summary="Erase a customer")
+@router.delete(CUSTOMER_ALONE, summary="Erase a customer")
 async def erase_customer(
     customer: str,
     body: Because,

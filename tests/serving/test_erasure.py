@@ -106,8 +106,16 @@ class TestAnErasedCustomer:
         assert [own.recs("C-0002"), own.recs(WHO, BETA), own.recs("C-00011")] == others
 
     def test_may_have_slashes_in_the_id(self, own: Served) -> None:
-        assert erase(own, "north/7/recs")["known"] is False
-        assert own.recs("north/7/recs")["source"] == "popular"
+        assert erase(own, "north/7")["known"] is False
+
+        uid = own.world.tenant(ACME).uid
+        assert own.world.stores.erased.of(uid).holds("north/7")
+
+    def test_is_not_meant_by_the_address_of_a_lookup(self, own: Served) -> None:
+        found = own.ask("DELETE", f"/customers/{WHO}/recs", json=WHY)
+
+        assert found.status_code == 405
+        assert own.recs(WHO)["source"] == "personal"
 
 
 class TestFeedbackAboutThem:
