@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.blocking import BlockingScheduler
 
+from jobs import erasing, leaving
 from jobs.collect import Collected, collect_fleet, waiting
-from jobs.erasing import finish
 from jobs.fleet import due, run_fleet
 from jobs.pull import Came, pull_all
 from jobs.upkeep import look_after
@@ -31,7 +31,8 @@ def wave(stores: Stores, config: Config, now: datetime) -> int:
 
     An inbox is looked into whenever something whole lies in it, and before its tenant's night.
     """
-    finish(stores, now)  # what was erased by day is removed within the hour, whoever is due
+    erasing.finish(stores, now)  # what was erased by day is removed within the hour, whoever is due
+    leaving.finish(stores, config.leaving, now)
     tasks = due(stores, now)
     if tasks and config.source.given:
         _pull(stores, config, [stores.ledger.tenant(task.tenant) for task in tasks], now)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -106,7 +107,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         redirect_slashes=False,  # one address, one thing
         title="recfactory",
         summary="Nightly product recommendations, ready when the salesperson asks.",
-        version="0.1.0",
+        version=version("recfactory"),
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
