@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from schema.errors import Refused
 from storage.chunks import FIELD_BYTES, Chunk, Ragged, check_fields, check_width
-from storage.unpacked import check_utf8
+from storage.unpacked import check_beginning, check_utf8
 
 _BLOCK = 1 << 23
 _MOST_LINES = 1 << 18
@@ -320,6 +320,7 @@ def header(start: bytes, name: str, header_line: int, delimiter: str, *, whole: 
     sign = delimiter or chr(max(_DELIMITERS, key=first.count))
     found_records = records(rest, sign.encode(), last=whole and place + len(rest) == len(start))
     if not len(found_records.ends):
+        check_beginning(name, rest, line)  # what is no text has no end of a line either
         raise Refused(
             f"{name}: the header on line {line:,} cannot be read: a quote in it never closes",
             "close it, or export the file again: it may be cut short",

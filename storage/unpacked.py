@@ -140,6 +140,12 @@ def check_utf8(name: str, block: bytes, line: int) -> None:
         ) from error
 
 
+def check_beginning(name: str, start: bytes, line: int) -> None:
+    """As ``check_utf8``, of bytes that may end in the middle of a character."""
+    if _goes_on(codecs.getincrementaldecoder("utf-8")(), start) is None:
+        check_utf8(name, start, line)
+
+
 def encoding_refused(name: str, what: str) -> Refused:
     return Refused(
         f"{name}: {what}",

@@ -27,6 +27,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 @pytest.fixture(scope="module")
 def real(night: Night, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     world = night.world(tmp_path_factory.mktemp("real"))
+    world.loosen(ACME, BETA)
     with server(world, night) as made:
         yield made
     world.stores.engine.dispose()

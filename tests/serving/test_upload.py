@@ -26,7 +26,7 @@ from tests.jobs.test_intake import customers, products
 from tests.scenarios.test_http import command, server
 from tests.serving.morning import Night, until
 from tests.serving.port import Port, heard, listening, status
-from tests.world import ACME, BETA, World
+from tests.world import ACME, BETA, LOOSE, World
 
 MOST = 200_000
 CSV = b"Content-Type: text/csv"
@@ -37,7 +37,7 @@ PATH = b"/tenants/acme/data/customers"
 def world(night: Night, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = night.world(tmp_path_factory.mktemp("uploads"))
     template = made.config.template.model_copy(
-        update={"intake": IntakeSettings(max_file_bytes=MOST)}
+        update={"intake": IntakeSettings(max_file_bytes=MOST, holds=LOOSE)}
     )
     deliveries = Deliveries(bytes_per_second=5000, waiting_bytes=3 * MOST, waiting_files=3)
     config = made.config.model_copy(update={"template": template, "deliveries": deliveries})
@@ -451,6 +451,7 @@ class TestARealServer:
 
     def test_takes_200_megabytes_in_without_growing(self, night: Night, tmp_path: Path) -> None:
         world = night.world(tmp_path)
+        world.loosen(ACME, BETA)
         with server(world, night) as made:
             key, process = night.keys[ACME, Role.ADMIN], psutil.Process(made.process.pid)
             self.upload(made.port, key, "echo x", "customers")
@@ -479,11 +480,12 @@ class TestARealServer:
         self, also: str, night: Night, tmp_path: Path
     ) -> None:
         world = night.world(tmp_path)
+        world.loosen(ACME, BETA)
         uid = world.tenant(ACME).uid
         uploads = world.config.home / "tenants" / uid / "uploads"
         body = tmp_path / "sold.csv"
-        lines = (f"C-0001,acme-P-01,2026-03-01T{n % 24:02}:00:00Z" for n in range(40_000))
-        body.write_text("\n".join(["customer_id,product_id,occurred_at", *lines]))
+        lines = (f"C-0001,acme-P-01,2026-03-01T00:00:00.{n:06}Z" for n in range(40_000))
+        body.write_text("\n".join(["customer_id,product_id,occurred_at", *lines, ""]))
         before = len(world.stores.datasets.read(uid, "interactions"))
         with server(world, night) as made:
             key = night.keys[ACME, Role.ADMIN]
@@ -511,6 +513,7 @@ class TestARealServer:
         self, night: Night, tmp_path: Path
     ) -> None:
         world = night.world(tmp_path)
+        world.loosen(ACME, BETA)
         body = tmp_path / "people.csv"
         body.write_bytes(people("stopped", 1000))
         with server(world, night, RECFACTORY_DELIVERIES__ANSWER_SECONDS="0") as made:
