@@ -64,7 +64,9 @@ class LocalTime:
         self._known, self._changes = np.zeros((2, days), bool)
         self._offsets = np.zeros(days, np.int64)
 
-    def instants(self, local: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    def instants(
+        self, local: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
         """Microseconds of local time -> of UTC, and which of them occur twice, and never.
 
         Outside of what the tenant's data may hold (EARLIEST, until) the time is left as it is.
