@@ -34,7 +34,8 @@ class Seen:
         fresh = np.ones(len(starts), bool)
         for earlier in self._runs:
             at = np.minimum(np.searchsorted(earlier[0], run[0]), earlier.shape[1] - 1)
-            fresh &= (earlier[0, at] != run[0]) | (earlier[1, at] != run[1])
+            alike = np.flatnonzero(earlier[0, at] == run[0])
+            fresh[alike[earlier[1, at[alike]] == run[1, alike]]] = False
         self._keep(run[:, fresh])
         again = np.ones(len(order), bool)
         again[first[fresh]] = False

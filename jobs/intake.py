@@ -1,12 +1,13 @@
 """Take a tenant's files in: read, check against the universal schema, accept, hold or refuse."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -370,10 +371,30 @@ class _Check:
         return rows[key].combine_chunks()
 
 
+_CHUNK = 1 << 19
+
+
 def _chunks(rows: Delivery | Mended, tenant: Tenant) -> Iterator[Chunk]:
-    """What goes wrong while reading is told as such."""
+    """A file's rows, so many at a time that the checks are quick; what goes wrong while reading is
+    told as such.
+    """
     with during(Stage.IMPORT, tenant.tenant):
-        yield from rows.chunks()
+        some: list[Chunk] = []
+        for chunk in rows.chunks():
+            some.append(chunk)
+            if sum(len(each.rows) for each in some) >= _CHUNK:
+                yield _together(some)
+                some = []
+        if some:
+            yield _together(some)
+
+
+def _together(chunks: Sequence[Chunk]) -> Chunk:
+    return Chunk(
+        pa.concat_tables([chunk.rows for chunk in chunks]),
+        np.concatenate([chunk.lines for chunk in chunks]),
+        [line for chunk in chunks for line in chunk.ragged],
+    )
 
 
 def _refuse_unusable(report: Report, table: Table, limits: IntakeSettings, name: str) -> None:

@@ -1,7 +1,7 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +11,7 @@ from jobs.intake import ImportReport, import_files
 from schema.errors import FactoryError, Refused
 from schema.names import Delivered, TenantId
 from schema.settings import HoldSettings, IntakeSettings
+from schema.tables import How
 from storage.dataset import Dataset
 from tests.world import ACME, BETA, NOW, World
 
@@ -44,7 +45,12 @@ class Shop:
         self.world, self.name = world, name
 
     def deliver(
-        self, limits: IntakeSettings = LIMITS, *, dry_run: bool = False, **files: str
+        self,
+        limits: IntakeSettings = LIMITS,
+        *,
+        dry_run: bool = False,
+        how: Mapping[str, How] | None = None,
+        **files: str,
     ) -> ImportReport:
         folder = self.world.folder / self.name
         folder.mkdir(exist_ok=True)
@@ -53,12 +59,17 @@ class Shop:
             path.write_text(files[table])
         tenant = self.world.tenant(self.name)
         return import_files(
-            self.world.stores, tenant, paths, limits, by="test", now=NOW, dry_run=dry_run
+            self.world.stores, tenant, paths, limits, by="test", now=NOW, dry_run=dry_run, how=how
         )
 
-    def refused(self, limits: IntakeSettings = LIMITS, **files: str) -> FactoryError:
+    def refused(
+        self,
+        limits: IntakeSettings = LIMITS,
+        how: Mapping[str, How] | None = None,
+        **files: str,
+    ) -> FactoryError:
         with pytest.raises(FactoryError) as told:
-            self.deliver(limits, dry_run=False, **files)
+            self.deliver(limits, dry_run=False, how=how, **files)
         assert isinstance(told.value.problem, Refused)
         assert told.value.tenant == self.name
         return told.value
@@ -359,6 +370,108 @@ class TestAFileWithTooManyOfThem:
         assert shop.has() == before
 
 
+class TestATableThatIsAdded:
+    ADD: ClassVar[dict[str, How]] = {"customers": "add", "products": "add"}
+
+    def test_leaves_who_is_not_in_the_file(self, shop: Shop) -> None:
+        shop.deliver(how=self.ADD, customers=customers("C-2", "C-3"))
+
+        assert shop.column("customers", "customer_id") == ["C-1", "C-2", "C-3"]
+
+    def test_changes_the_products_it_names_alone(self, shop: Shop) -> None:
+        text = csv("product_id,name,status", ["P-1,Pils,discontinued", "P-3,Stout,sellable"])
+
+        shop.deliver(how=self.ADD, products=text)
+
+        assert shop.column("products", "product_id") == ["P-1", "P-2", "P-3"]
+        assert shop.column("products", "name") == ["Pils", None, "Stout"]
+        uid = shop.world.tenant(shop.name).uid
+        assert shop.world.stores.datasets.sellable(uid) == frozenset({"P-2", "P-3"})
+
+    def test_gives_interactions_of_the_same_delivery_old_and_new_ids_to_point_to(
+        self, shop: Shop
+    ) -> None:
+        shop.deliver(
+            how=self.ADD,
+            customers=customers("C-3"),
+            products=products("P-3"),
+            interactions=bought("C-1 P-3", "C-3 P-1"),
+        )
+
+        assert shop.column("interactions", "customer_id") == ["C-1", "C-3"]
+
+    def test_counts_towards_the_limit_with_what_is_there(self, shop: Shop) -> None:
+        limits = IntakeSettings(max_customers=3)
+        shop.deliver(limits, how=self.ADD, customers=customers("C-2", "C-3"))
+
+        error = shop.refused(limits, self.ADD, customers=customers("C-4"))
+
+        assert error.problem.code == "DATA_LIMIT"
+        assert shop.column("customers", "customer_id") == ["C-1", "C-2", "C-3"]
+
+    def test_may_be_interactions_that_replace_the_history(self, shop: Shop) -> None:
+        shop.deliver(interactions=bought("C-1 P-1"))
+
+        shop.deliver(how={"interactions": "replace"}, interactions=bought("C-2 P-2"))
+
+        assert shop.column("interactions", "customer_id") == ["C-2"]
+
+
+class TestATableThatIsTooLarge:
+    @pytest.mark.parametrize("table", ["customers", "products"])
+    def test_is_refused_and_what_was_there_stays(self, shop: Shop, table: str) -> None:
+        limits = IntakeSettings(max_customers=2, max_products=2)
+        before = shop.has()
+        text = csv(f"{table[:-1]}_id", ["A", "B", "C"])
+
+        error = shop.refused(limits, None, **{table: text})
+
+        assert (error.problem.code, error.stage) == ("DATA_LIMIT", "validate")
+        assert f"2 {table}" in str(error)
+        assert f"intake.max_{table}" in str(error)
+        assert shop.has() == before
+
+
+class TestTimesInTheWrongUnit:
+    def test_refuse_a_file_where_they_are_more_than_half_however_small(self, shop: Shop) -> None:
+        times = ["1772900000000"] * 2 + [TIME]
+        text = csv("customer_id,product_id,occurred_at", (f"C-1,P-1,{time}" for time in times))
+
+        error = shop.refused(interactions=text)
+
+        assert error.problem.code == "TIME_RANGE"
+        assert "looks like milliseconds since 1970 (line 2: '1772900000000')" in str(error)
+
+    def test_are_quarantined_where_they_are_few(self, shop: Shop) -> None:
+        times = ["1772900000000", TIME, "2026-03-02"]
+        text = csv("customer_id,product_id,occurred_at", (f"C-1,P-1,{time}" for time in times))
+
+        assert shop.deliver(interactions=text).tables[0].rows == {"TIME_RANGE": 1}
+
+
+class TestIdsOfTwoSpellings:
+    SPELT = products("abc-1", "ABC-1", "P-1")
+
+    def test_are_two_products_and_a_warning_until_the_tenant_has_chosen(self, shop: Shop) -> None:
+        [table] = shop.deliver(products=self.SPELT).tables
+
+        assert [(f.code, f.severity, f.count) for f in table.faults] == [
+            ("ID_LOOKALIKE", "warning", 1)
+        ]
+        assert shop.column("products", "product_id") == ["ABC-1", "P-1", "abc-1"]
+
+    def test_are_one_where_the_tenant_says_so_and_its_spelling_stays(self, shop: Shop) -> None:
+        folded = IntakeSettings(ids="folded")
+        shop.deliver(folded, products=products("abc-1", "P-1"))
+
+        shop.deliver(folded, products=products("P-1", "ABC-1"))
+        shop.deliver(folded, interactions=bought("c-1 Abc-1"))
+
+        assert shop.column("products", "product_id") == ["P-1", "abc-1"]
+        assert shop.column("interactions", "product_id") == ["abc-1"]
+        assert shop.column("interactions", "customer_id") == ["C-1"]
+
+
 class TestADryRun:
     def test_reports_what_would_happen_and_keeps_nothing(self, shop: Shop) -> None:
         before, reports = shop.has(), shop.reports()
@@ -374,6 +487,15 @@ class TestADryRun:
     def test_refuses_what_would_be_refused(self, shop: Shop) -> None:
         with pytest.raises(FactoryError):
             shop.deliver(interactions=bought("C-9 P-1"), dry_run=True)
+
+    def test_leaves_no_file_behind(self, shop: Shop) -> None:
+        folder = shop.world.config.home / "tenants" / shop.world.tenant(shop.name).uid
+        before = sorted(path for path in folder.rglob("*") if path.is_file())
+
+        shop.deliver(interactions=bought("C-1 P-1", "C-9 P-1"), dry_run=True)
+        shop.refused(interactions=bought("C-9 P-1"))
+
+        assert sorted(path for path in folder.rglob("*") if path.is_file()) == before
 
 
 class TestTheLedger:
@@ -441,6 +563,29 @@ def test_interactions_without_any_customers_before_them_are_refused_input(
     error = Shop(empty_world).refused(interactions=bought("C-1 P-1"))
 
     assert error.problem.code == "DATA_MISSING"
+
+
+def test_the_same_rows_in_another_format_and_order_change_nothing(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.deliver(interactions=bought("C-1 P-1", "C-2 P-2"))
+    before = shop.has()
+    moment = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    rows = {
+        "occurred_at": [moment] * 2,
+        "customer_id": ["C-2", "C-1"],
+        "product_id": ["P-2", "P-1"],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "interactions.parquet")
+
+    files = {"interactions": tmp_path / "interactions.parquet"}
+    import_files(shop.world.stores, shop.world.tenant(ACME), files, LIMITS, by="test", now=NOW)
+
+    after = shop.has()
+    assert before is not None
+    assert after is not None
+    assert after.fingerprint == before.fingerprint
+    assert len(shop.column("interactions", "event")) == 2
 
 
 def test_a_parquet_delivery_is_the_same_as_a_csv(shop: Shop, tmp_path: Path) -> None:
