@@ -103,7 +103,8 @@ def make(folder: Path, form: str, rows: int) -> None:
     writer = None
     for start in range(0, rows, MILLION):
         some = min(MILLION, rows - start)
-        seconds = rng.integers(NOW.timestamp() - 3 * 365 * 86_400, NOW.timestamp(), some)
+        now = int(NOW.timestamp())
+        seconds = rng.integers(now - 3 * 365 * 86_400, now, some)
         quantity = rng.integers(1, 20, some)
         chunk = pa.table(
             {
