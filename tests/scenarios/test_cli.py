@@ -437,7 +437,7 @@ class TestData:
         done = cli.well("data", "import", ACME, *options)
 
         assert "VALUE_TYPE" in done.out
-        assert "2: cheap" in done.out
+        assert "3: cheap" in done.out
         assert "plain number" in done.out
 
     def test_import_shows_any_value_as_it_is(self, cli: Cli, world: World) -> None:
@@ -445,8 +445,8 @@ class TestData:
 
         done = cli.well("data", "import", ACME, *delivered(world.folder, products=rows))
 
-        assert "2: [/b]" in done.out
-        assert "3: [red]x" in done.out
+        assert "3: [/b]" in done.out
+        assert "4: [red]x" in done.out
 
     def test_a_dry_run_keeps_nothing(self, cli: Cli, world: World) -> None:
         before = cli.well("data", "show", ACME, "--json").json
