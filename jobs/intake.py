@@ -174,7 +174,7 @@ class _Import:
         """Check everything, then accept it or put it aside."""
         stores, tenant = self._stores, self._tenant
         known = not (dry_run or self._held or any(one.waits for one in self._mended.values()))
-        if known and unchanged(self._known_by, stores.imports.counting(tenant.tenant)):
+        if known and self._unchanged():
             report = self._report((), (), Delivered.UNCHANGED, dry_run)
             self._record(report)
             return report
@@ -199,6 +199,11 @@ class _Import:
         if not dry_run:
             self._keep(report, check.profiles, why)
         return report
+
+    def _unchanged(self) -> bool:
+        name, stores = self._tenant.tenant, self._stores
+        counting = stores.imports.counting(name, stores.erasures.returned(name))
+        return unchanged(self._known_by, counting)
 
     @property
     def _at(self) -> datetime:

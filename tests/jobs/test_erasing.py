@@ -13,7 +13,7 @@ from schema.errors import Problem
 from schema.names import Delivered
 from schema.records import Erasure
 from schema.settings import HoldSettings, IntakeSettings
-from storage.erase import erase
+from storage.erase import erase, unerase
 from tests.jobs.test_intake import LIMITS, Shop, bought, csv, customers, products
 from tests.world import ACME, NOW, World
 
@@ -87,6 +87,23 @@ class TestADeliveredFile:
         forget(shop)
 
         assert not path.exists()
+
+
+class TestWhoMayComeBack:
+    def test_is_in_the_next_delivery_though_its_files_are_the_same(self, shop: Shop) -> None:
+        sold = bought("C-1 P-1", "K-1 P-1")
+        shop.deliver(interactions=sold)
+        forget(shop)
+        everybody = customers("C-1", *OTHERS)
+        shop.deliver(customers=everybody)
+        assert shop.column("interactions", "customer_id") == ["K-1"]
+
+        stores, tenant = shop.world.stores, shop.world.tenant(ACME)
+        unerase(stores, tenant, "C-1", by="t", why="a new contract", now=NOW + timedelta(1))
+        shop.deliver(customers=everybody, interactions=sold)
+
+        assert "C-1" in shop.column("customers", "customer_id")
+        assert shop.column("interactions", "customer_id") == ["C-1", "K-1"]
 
 
 class TestAHeldDelivery:
