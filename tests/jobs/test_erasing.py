@@ -5,11 +5,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.erasing import finish
+from jobs.intake import import_files
 from jobs.release import release
-from schema.errors import Problem
+from schema.errors import FactoryError, Problem
 from schema.names import Delivered
 from schema.records import Erasure
 from schema.settings import HoldSettings, IntakeSettings
@@ -87,6 +90,37 @@ class TestADeliveredFile:
         forget(shop)
 
         assert not path.exists()
+
+
+class TestAcceptedRows:
+    def test_of_two_deliveries_alike_without_them_stay_each_ones_own(self, shop: Shop) -> None:
+        shop.deliver(interactions=bought("K-1 P-1", "C-1 P-1"))
+        batch = shop.deliver(interactions=bought("K-1 P-1", "C-1 P-2")).batch
+
+        forget(shop)
+
+        assert shop.column("interactions", "customer_id") == ["K-1", "K-1"]
+        dataset = shop.has()
+        assert dataset is not None
+        assert len({*dataset.interactions.values()}) == len(dataset.files) == 2
+        assert batch in dataset.interactions
+
+
+class TestTheNextDelivery:
+    def test_with_ids_that_are_no_text_is_refused_as_any_other(
+        self, shop: Shop, tmp_path: Path
+    ) -> None:
+        forget(shop)
+        path = tmp_path / "customers.parquet"
+        pq.write_table(pa.table({"customer_id": [b"C-1", b"\xff"]}), path)
+
+        with pytest.raises(FactoryError) as told:
+            import_files(
+                shop.world.stores, shop.world.tenant(ACME), {"customers": path}, LIMITS,
+                by="test", now=NOW,
+            )  # fmt: skip
+
+        assert told.value.problem.code == "PARQUET_UNSUPPORTED"
 
 
 class TestWhoMayComeBack:
