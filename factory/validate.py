@@ -171,7 +171,8 @@ class Checker:
         self.hashes = None
         self._ignored = tuple(name for name in came.column_names if name not in used)
         if self._gone is not None and _CUSTOMER in rows.column_names:
-            gone = flags(self._gone(rows[_CUSTOMER]))
+            whose = next(c for c in self._table.columns if c.name == _CUSTOMER)
+            gone = flags(self._gone(usable(rows, whose)))
             if gone.any():
                 self.drop(int(gone.sum()))
                 rows = rows.filter(pa.array(~gone))

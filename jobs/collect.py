@@ -101,7 +101,11 @@ def _uploads(stores: Stores, config: Config, tenant: Tenant, now: datetime) -> I
         if found.outcome != "failed":
             outcome = {
                 **found.as_json(),
-                "as_of": as_of(tenant, stores.datasets.stamp(tenant.uid)),
+                "as_of": as_of(
+                    tenant,
+                    stores.datasets.stamp(tenant.uid),
+                    stores.erased.of(tenant.uid).marks,
+                ),
             }
             stores.uploads.settle(tenant.uid, ticket, outcome)
         yield found

@@ -5,21 +5,22 @@ stopped it, and after a backup was put back.
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-
-import pyarrow as pa
 
 from jobs.owner import alive
 from schema.errors import Problem
+from schema.mapping import Reading
 from schema.names import TenantId
 from schema.records import Erasure, NewEdition, Tenant
+from schema.settings import IntakeSettings
 from storage import delivered
 from storage.database import compact
 from storage.editions import Current
 from storage.erased import Marks
-from storage.inbox import read_file
+from storage.inbox import delivery
 from storage.stores import Stores
 
 log = logging.getLogger("recfactory.erasing")
@@ -90,6 +91,10 @@ def _finish(stores: Stores, tenant: Tenant, due: list[Erasure], now: datetime) -
     if _spooled(stores, tenant, marks):
         log.info("%s: an erasure waits for a server's spool", tenant.tenant)
         return
+    places = delivered.waiting(stores.home, tenant.uid)
+    if delivered.holding(places, marks, partial(_texts, tenant)):
+        log.info("%s: an erasure waits for the import of what was delivered", tenant.tenant)
+        return
     compact(stores.engine)
     if any(receipt.finished_at is None for receipt in due):
         stores.erasures.finish(tenant.tenant, list(counts), at=now)
@@ -107,9 +112,14 @@ def _everywhere(
 ) -> Mapping[str, Counter[str]]:
     """How much there is of each mark, by store (``schema.records.FORGOTTEN``)."""
     places = delivered.folders(stores.home, tenant.tenant, tenant.uid)
+    if remove:  # reports of settled uploads: they only save an import
+        with stores.uploads.alone(tenant.uid):
+            stores.uploads.sweep(tenant.uid, datetime.max.replace(tzinfo=UTC))
     return {
         **stores.datasets.forget(tenant.uid, marks, remove=remove),
-        "delivered_files": delivered.forget(stores.disk, places, marks, _rows, remove=remove),
+        "delivered_files": delivered.forget(
+            stores.disk, places, marks, partial(_texts, tenant), remove=remove
+        ),
         "feedback": stores.feedback.forget(tenant.tenant, marks, remove=remove),
         "spool": _spooled(stores, tenant, marks, remove=remove),
         "reports": stores.imports.forget(tenant.tenant, marks, remove=remove),
@@ -117,8 +127,15 @@ def _everywhere(
     }
 
 
-def _rows(path: Path) -> pa.Table:
-    return read_file(path, path.stat().st_size + 1).rows
+def _texts(tenant: Tenant, path: Path) -> Iterator[str]:
+    """Everything a delivered file says: how its sender declared it may have changed since."""
+    limits = IntakeSettings(max_file_bytes=path.stat().st_size + 1)
+    found = delivery(path, Reading(), limits, tenant=tenant.tenant)
+    yield from found.columns  # a file without a header has a row there
+    for chunk in found.chunks():
+        for column in chunk.rows.columns:
+            yield from (str(value) for value in column.unique().to_pylist() if value is not None)
+        yield from (line.text for line in chunk.ragged)
 
 
 def _spooled(stores: Stores, tenant: Tenant, marks: Marks, *, remove: bool = False) -> Counter[str]:

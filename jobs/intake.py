@@ -16,7 +16,7 @@ from factory.faults import Fault
 from factory.profile import Profile
 from factory.validate import Checker, Report
 from jobs.holds import known_by, profile, profiler, put_aside, still_due, unchanged, why_held
-from jobs.mend import Mended, mended, reading_of
+from jobs.mend import Mended, mended, reading_of, without_lines
 from schema.errors import FactoryError, Refused, during
 from schema.mapping import TenantMapping, declared
 from schema.names import Delivered, Stage
@@ -165,7 +165,7 @@ class _Import:
         self._mended = {
             table: found
             for table, each in self._deliveries.items()
-            if (found := mended(stores, tenant, table, each, self._batch)) is not None
+            if (found := mended(stores, tenant, table, each)) is not None
         }
         usual = {table: self._mapping.of(table).how or own for table, own in HOW.items()}
         # Mended rows take the place of theirs and leave the others.
@@ -174,8 +174,8 @@ class _Import:
     def run(self, dry_run: bool, why: str) -> ImportReport:
         """Check everything, then accept it or put it aside."""
         stores, tenant = self._stores, self._tenant
-        known = not (dry_run or self._held or self._mended)
-        if known and unchanged(self._known_by, stores.imports.counting(tenant.tenant)):
+        known = not (dry_run or self._held or any(one.waits for one in self._mended.values()))
+        if known and self._unchanged():
             report = self._report((), (), Delivered.UNCHANGED, dry_run)
             self._record(report)
             return report
@@ -186,7 +186,10 @@ class _Import:
             check = _Check(stores, tenant, self._mapping, self._limits, self._at, self._how, staged)
             reports = []
             for table, source in self._deliveries.items():
-                chunks = self._mended.get(table, source)
+                chunks = _chunks(self._mended.get(table, source), tenant)
+                if not TABLES[table].key:
+                    done = stores.datasets.mended_lines(tenant.uid, self._batch, table)
+                    chunks = without_lines(chunks, done)
                 reports.append(check.take(TABLES[table], chunks, source, self._files[table].name))
             holds = self._why_held(check.profiles)
             # A delivery that is held is left without accept: nothing of it stays here.
@@ -197,6 +200,11 @@ class _Import:
         if not dry_run:
             self._keep(report, check.profiles, why)
         return report
+
+    def _unchanged(self) -> bool:
+        name, stores = self._tenant.tenant, self._stores
+        counting = stores.imports.counting(name, stores.erasures.returned(name))
+        return unchanged(self._known_by, counting)
 
     @property
     def _at(self) -> datetime:
@@ -240,21 +248,22 @@ class _Import:
             body = self._body(report) | facts | {"reasons": reasons}
             put_aside(stores, tenant, self._files, body, self._limits.holds)
             return
-        for table, found in self._mended.items():
-            stores.datasets.mended(tenant.uid, found.batch, table, found.lines)
         if self._held is None:
             self._record(report, **facts)
-            return
-        stores.imports.settle(
-            tenant.tenant,
-            self._held.number,
-            report.state,
-            by=self._by,
-            why=why,
-            at=self._now,
-            report=report.as_json(),
-            **facts,
-        )
+        else:
+            stores.imports.settle(
+                tenant.tenant,
+                self._held.number,
+                report.state,
+                by=self._by,
+                why=why,
+                at=self._now,
+                report=report.as_json(),
+                **facts,
+            )
+        # Last: until then the same file is taken again, and takes its own place.
+        for table, found in self._mended.items():
+            stores.datasets.mended(tenant.uid, found.batch, table, found.lines)
 
     def _record(self, report: ImportReport, **facts: Any) -> None:
         self._stores.imports.record(self._tenant.tenant, **self._body(report), **facts)
@@ -294,7 +303,7 @@ class _Check:
         self._known: dict[str, pa.Array] = {}
         self.profiles: list[Profile] = []
 
-    def take(self, table: Table, rows: Delivery | Mended, came: Delivery, name: str) -> Report:
+    def take(self, table: Table, rows: Iterator[Chunk], came: Delivery, name: str) -> Report:
         """Check a table's rows and stage them.
 
         Args:
@@ -317,7 +326,7 @@ class _Check:
                 erased=self._erased.mask if self._erased.marks else None,
             )
             looks = profiler(self._stores, self._tenant, table)
-            for chunk in _chunks(rows, self._tenant):
+            for chunk in rows:
                 accepted, quarantined = checker.add(chunk.rows, chunk.lines)
                 looks.add(accepted)
                 named = [line for line in chunk.ragged if self._erased.named(line.text)]

@@ -1,6 +1,6 @@
 """Quarantined rows that come back mended: each counts once, whatever file it comes in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from schema.records import Tenant
 from schema.tables import TABLES
 from storage.chunks import Chunk
 from storage.inbox import Delivery
-from storage.quarantine import BATCH, LINE, as_delivered, lines_in
+from storage.quarantine import BATCH, LINE, as_delivered, batch_of, lines_in
 from storage.stores import Stores
 
 _HEADER_MOST = 1 << 16
@@ -34,15 +34,22 @@ class Mended:
         batch: the delivery they came with.
     """
 
-    def __init__(self, delivery: Delivery, batch: str, waiting: pa.Array | None) -> None:
+    def __init__(self, delivery: Delivery, batch: str, waiting: pa.Array, *, keyed: bool) -> None:
         self.batch = batch
-        self._delivery, self._waiting = delivery, waiting
+        self._delivery, self._waiting, self._keyed = delivery, waiting, keyed
         self._lines: list[pa.Array] = []
 
     @property
     def lines(self) -> pa.Array:
         """Which of the quarantined rows it had, of the chunks that were read."""
         return pa.concat_arrays(self._lines or [pa.array([], pa.int64())])
+
+    @property
+    def waits(self) -> bool:
+        """Whether any of its rows is still in quarantine."""
+        return any(
+            pc.any(pc.is_in(lines, self._waiting)).as_py() for _, _, lines in self._delivered()
+        )
 
     def chunks(self) -> Iterator[Chunk]:
         """Its rows; interactions that somebody mended before are left out.
@@ -51,9 +58,8 @@ class Mended:
             Refused: its marks are damaged, or all of it was mended before (``MENDED``).
         """
         left = 0
-        for chunk in self._delivery.chunks():
-            rows, lines = as_delivered(chunk.rows, self.batch)
-            if self._waiting is not None:
+        for chunk, rows, lines in self._delivered():
+            if not self._keyed:
                 still = pc.is_in(lines, self._waiting)
                 rows, lines = rows.filter(still), lines.filter(still)
             self._lines.append(lines)
@@ -62,25 +68,32 @@ class Mended:
         if not left:
             raise Refused("every row of it was mended before", "there is nothing to do", "MENDED")
 
+    def _delivered(self) -> Iterator[tuple[Chunk, pa.Table, pa.Array]]:
+        for chunk in self._delivery.chunks():
+            yield chunk, *as_delivered(chunk.rows, self.batch)
 
-def mended(
-    stores: Stores, tenant: Tenant, table: str, delivery: Delivery, batch: str
-) -> Mended | None:
+
+def without_lines(chunks: Iterable[Chunk], done: pa.Array) -> Iterator[Chunk]:
+    """A delivery that comes again, without what somebody has mended since."""
+    for chunk in chunks:
+        if len(done):
+            stays = pc.invert(pc.is_in(pa.array(chunk.lines), done))
+            ragged = [line for line in chunk.ragged if line.line not in set(done.to_pylist())]
+            lines = pa.array(chunk.lines).filter(stays).to_numpy()
+            chunk = Chunk(chunk.rows.filter(stays), lines, ragged)
+        yield chunk
+
+
+def mended(stores: Stores, tenant: Tenant, table: str, delivery: Delivery) -> Mended | None:
     """A delivered file as one of mended rows; None for any other file.
-
-    Args:
-        batch: of this file. Where it is in the data already, an import of it died, and all of it is
-            taken again.
 
     Raises:
         NotThere: the file names a batch this tenant never had.
+        Refused: its marks are damaged (``MENDED``).
     """
     if not {LINE, BATCH} <= set(delivery.columns):
         return None
-    first = next(delivery.chunks()).rows[BATCH].cast(pa.string())
-    known = stores.imports.delivery(tenant.tenant, str(first[0]) if len(first) else "").batch
-    dataset = stores.datasets.of(tenant.uid)
-    if TABLES[table].key or (dataset and batch in dataset.interactions):
-        return Mended(delivery, known, None)
-    path = stores.datasets.quarantine(tenant.uid, known).get(table)
-    return Mended(delivery, known, lines_in(path) if path else pa.array([], pa.int64()))
+    batch = stores.imports.delivery(tenant.tenant, batch_of(next(delivery.chunks()).rows)).batch
+    path = stores.datasets.quarantine(tenant.uid, batch).get(table)
+    waiting = lines_in(path) if path else pa.array([], pa.int64())
+    return Mended(delivery, batch, waiting, keyed=bool(TABLES[table].key))

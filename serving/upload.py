@@ -301,7 +301,8 @@ def _most(tenant: Tenant, config: Config) -> int:
 def _known(stores: Stores, tenant: Tenant, ticket: Ticket) -> dict[str, Any] | None:
     """What became of the same upload before, if it would come to the same now."""
     found = stores.uploads.outcome(tenant.uid, ticket.upload)
-    now = as_of(stores.ledger.tenant(tenant.tenant), stores.datasets.stamp(tenant.uid))
+    marks = stores.erased.of(tenant.uid).marks
+    now = as_of(stores.ledger.tenant(tenant.tenant), stores.datasets.stamp(tenant.uid), marks)
     return found if found and found["as_of"] == now else None
 
 

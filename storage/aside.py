@@ -48,7 +48,14 @@ class Aside:
             Problem: they are gone or damaged (``SEALED_BROKEN``).
         """
         folder = self._folder(uid, hashes)
-        tables = durable.unsealed(folder)["tables"]
+        try:
+            tables = durable.unsealed(folder)["tables"]
+        except Problem as problem:  # or they held a customer who was erased
+            raise Problem(
+                "the files of this delivery are gone or damaged",
+                "discard it, and deliver them again",
+                code="SEALED_BROKEN",
+            ) from problem
         assert isinstance(tables, dict)
         return {table: folder / name for table, name in tables.items()}
 

@@ -29,6 +29,8 @@ from storage.parts import FILE_ROWS, OWNER, Aside, Parts
 from storage.staged import ORDER, SELLABLE, Staged
 
 _RETIRED = "RETIRED.json"
+_MENDED = ".mended.json"
+"""Beside the rows of a delivery that did not fit: which of its lines came again, mended."""
 _MERGE_BELOW = FILE_ROWS // 4
 """Files of fewer rows are merged, …"""
 _MERGE_FROM = 4
@@ -148,10 +150,18 @@ class Datasets:
         with durable.locked(self._folder(uid)):
             path = self.quarantine(uid, batch).get(table)
             if path is not None:
+                came = pa.concat_arrays([self.mended_lines(uid, batch, table), lines])
+                body = orjson.dumps(sorted(pc.unique(came).to_pylist()))
+                durable.replace(self._disk, path.with_suffix(_MENDED), body)
                 kept = pq.read_table(path)
                 aside = Aside(self._disk, path.parent)
                 aside.add(kept.filter(pc.invert(pc.is_in(kept["_line"], lines))))
                 aside.publish(path)
+
+    def mended_lines(self, uid: str, batch: str, table: str) -> pa.Array:
+        """Lines of a delivery that came again, mended: delivered again it must not bring them back."""
+        path = self._folder(uid) / "quarantine" / f"{batch}-{table}{_MENDED}"
+        return pa.array(orjson.loads(path.read_bytes()) if path.exists() else [], pa.int64())
 
     def forget(self, uid: str, marks: Marks, *, remove: bool) -> dict[str, Counter[str]]:
         """Take erased customers out of everything that was ever accepted or quarantined.

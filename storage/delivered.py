@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import pyarrow as pa
-
 from schema.errors import Refused
-from storage.durable import Disk
+from storage.durable import MANIFEST, Disk
 from storage.erased import Marks
 
 
@@ -17,11 +15,16 @@ def folders(home: Path, tenant: str, uid: str) -> list[Path]:
     return [inbox / "taken", inbox / "refused", home / "tenants" / uid / "data" / "aside"]
 
 
+def waiting(home: Path, uid: str) -> list[Path]:
+    """Where what is not imported yet lies: it goes when it is, and until then has to stay."""
+    return [home / "tenants" / uid / name for name in ("uploads", "source", "arriving", "arrived")]
+
+
 def forget(
     disk: Disk,
     places: Iterable[Path],
     marks: Marks,
-    read: Callable[[Path], pa.Table],
+    texts: Callable[[Path], Iterable[str]],
     *,
     remove: bool,
 ) -> Counter[str]:
@@ -32,18 +35,15 @@ def forget(
     released any more; it has to be sent again.
 
     Args:
-        read: a file's rows, under the client's own names of columns.
+        texts: everything a file says, cell by cell; what is no cell of a row, as a whole.
         remove: False only counts.
 
     Returns:
         By mark, how many files hold them.
     """
     found = Counter[str]()
-    for path in sorted(file for place in places for file in place.rglob("*") if file.is_file()):
-        try:
-            named = _named(read(path), marks)
-        except Refused:
-            named = None
+    for path in _files(places):
+        named = _named(path, marks, texts)
         found.update(named or ())
         if remove and (named is None or named):
             disk.remove_file(path)
@@ -51,10 +51,22 @@ def forget(
     return found
 
 
-def _named(rows: pa.Table, marks: Marks) -> set[str]:
-    """Marks of those whom any cell of a table names."""
-    found: set[str] = set()
-    for column in rows.columns:
-        values = {str(value) for value in column.unique().to_pylist() if value is not None}
-        found.update(marks.among(values).values())
-    return found
+def holding(
+    places: Iterable[Path], marks: Marks, texts: Callable[[Path], Iterable[str]]
+) -> list[Path]:
+    """Files that name erased customers, as far as they can be read."""
+    return [path for path in _files(places) if _named(path, marks, texts)]
+
+
+def _files(places: Iterable[Path]) -> list[Path]:
+    """The manifest of a delivery that is held names nobody, and without it no other could be released."""
+    found = (file for place in places for file in place.rglob("*") if file.is_file())
+    return sorted(file for file in found if file.name != MANIFEST)
+
+
+def _named(path: Path, marks: Marks, texts: Callable[[Path], Iterable[str]]) -> set[str] | None:
+    """Marks of those whom a file names; None where it cannot be read."""
+    try:
+        return {mark for text in texts(path) for mark in marks.named(text)}
+    except Refused:
+        return None

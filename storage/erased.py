@@ -28,6 +28,7 @@ GONE = "[erased]"
 """Stands where a text named them."""
 
 _APART = re.compile(r"[\s,;|\"'()\[\]{}]+")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,9 @@ class Marks:
         return pc.is_in(text, pa.array(list(gone), pa.string()))
 
     def named(self, text: str) -> Counter[str]:
-        """Marks of those whom a text names, word by word or as a whole."""
-        return Counter(self.among({text, *_APART.split(text)}).values())
+        """Marks of those whom a text names: word by word, in quotes, or as a whole."""
+        quoted = (one or other for one, other in _QUOTED.findall(text))
+        return Counter(self.among({text, *_APART.split(text), *quoted}).values())
 
     def without(self, rows: pa.Table) -> pa.Table:
         """A table that has a customer_id, without them."""

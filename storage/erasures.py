@@ -67,6 +67,13 @@ class Erasures:
             rows = connection.execute(query.order_by(ERASURES.c.erasure.desc())).all()
         return [_erasure(row) for row in rows]
 
+    def returned(self, tenant: TenantId) -> datetime | None:
+        """When somebody was last allowed to come back; what was taken in before lacks them."""
+        query = select(func.max(ERASURES.c.returned_at)).where(ERASURES.c.tenant == tenant)
+        with reading(self._engine) as connection:
+            found: datetime | None = connection.execute(query).scalar()
+        return found
+
     def one(self, tenant: TenantId, receipt: int) -> Erasure:
         """One receipt.
 

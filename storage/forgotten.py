@@ -82,8 +82,8 @@ def _without(
             continue
         rest = marks.without(read_rows(folder, "interactions", [name]))
         if len(rest):
-            parts = _written(disk, folder, "interactions", _owned(rest, renamed))
-            files |= {part.name: part.owners or now for part in parts}
+            parts = _written(disk, folder, "interactions", _owned(rest, renamed), now)
+            files |= {part.name: part.owners for part in parts}
     return replace(
         before,
         customers=tuple(customers),
@@ -92,11 +92,14 @@ def _without(
     )
 
 
-def _written(disk: Disk, folder: Path, table: str, rows: pa.Table) -> list[Part]:
+def _written(
+    disk: Disk, folder: Path, table: str, rows: pa.Table, owners: tuple[str, ...] = ()
+) -> list[Part]:
     parts = Parts(disk, folder / table, ORDER[table])
     try:
         parts.add(rows)
         parts.finish()
+        parts.own(owners)
         parts.publish()
     except Exception:
         parts.drop()

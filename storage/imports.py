@@ -221,13 +221,19 @@ class Imports:
             raise _not_held(batch, found[0].state)
         return fitting[0]
 
-    def counting(self, tenant: TenantId) -> list[Files]:
-        """Files of everything that counts, in the order it began to."""
+    def counting(self, tenant: TenantId, since: datetime | None = None) -> list[Files]:
+        """Files of everything that counts, in the order it began to.
+
+        Args:
+            since: only what did after.
+        """
         query = (
             select(BATCHES.c.files)
             .where(BATCHES.c.tenant == tenant, BATCHES.c.state.in_(COUNTS))
             .order_by(BATCHES.c.settled_at, BATCHES.c.id)
         )
+        if since is not None:
+            query = query.where(BATCHES.c.settled_at > since)
         with reading(self._engine) as connection:
             return list(connection.execute(query).scalars())
 

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Part:
 
     Attributes:
         content: of its rows (schema/rowhash.py).
-        owners: contents of the batches it holds rows of; empty where all rows are of one.
+        owners: contents of the batches it holds rows of; empty where it is all of one.
     """
 
     staged: Path
@@ -47,7 +47,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The content itself; of a merged file also which rows are whose."""
+        """The content itself; of a merged file, or one of several, also which rows are whose."""
         if not self.owners:
             return self.content
         told = " ".join((self.content, *sorted(self.owners)))
@@ -92,6 +92,10 @@ class Parts:
         self._wait()
         return joined(part.content for part in self.parts)
 
+    def own(self, owners: tuple[str, ...]) -> None:
+        """Name the files after whose they are, too: another batch may hold the same rows in one."""
+        self.parts = [replace(part, owners=part.owners or owners) for part in self.parts]
+
     def publish(self) -> None:
         """Give the files their names."""
         for part in self.parts:
@@ -110,7 +114,9 @@ class Parts:
             self._writing.result()
 
     def _write(self) -> None:
-        rows = pa.concat_tables(self._rows).unify_dictionaries().combine_chunks()
+        # Rows in force may be of an older version, which lacks the columns that came later.
+        rows = pa.concat_tables(self._rows, promote_options="default")
+        rows = rows.unify_dictionaries().combine_chunks()
         content = joined(self._contents)
         self._rows.clear()
         self._contents.clear()

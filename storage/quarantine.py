@@ -49,26 +49,54 @@ def lines_in(path: Path) -> pa.Array:
     return pq.read_table(path, columns=[LINE])[LINE].combine_chunks()
 
 
+def batch_of(rows: pa.Table) -> str:
+    """The delivery that the rows of a mended file were first in.
+
+    Raises:
+        Refused: nobody can tell (``MENDED``).
+    """
+    _refuse_unnamed(rows)
+    named = rows[BATCH].cast(pa.string())
+    if not len(named) or not named[0].is_valid:
+        raise _damaged()
+    return str(named[0])
+
+
 def as_delivered(rows: pa.Table, batch: str) -> tuple[pa.Table, pa.Array]:
     """Rows of a mended file without what ``as_csv`` had added, and the line each once was.
 
     Raises:
         Refused: a row is of another batch, or has lost its number (``MENDED``).
     """
+    _refuse_unnamed(rows)
     batches = pc.unique(rows[BATCH].cast(pa.string())).to_pylist()
     numbers = rows[LINE].cast(pa.string()).combine_chunks()
     if batches not in ([batch], []) or not _whole(numbers):
-        raise Refused(
-            f"its columns {LINE} and {BATCH} are not as they were",
-            "mend the rows of one download at a time, and leave these two columns alone",
-            code="MENDED",
-        )
+        raise _damaged()
     kept = rows.drop_columns([c for c in (LINE, CODE, TEXT, BATCH) if c in rows.column_names])
     columns = {
         name: pc.replace_substring_regex(column.cast(pa.string()), _MADE_SAFE, r"\1")
         for name, column in zip(kept.column_names, kept.columns, strict=True)
     }
     return pa.table(columns), numbers.cast(pa.int64())
+
+
+def _refuse_unnamed(rows: pa.Table) -> None:
+    """Columns by which the rows are known, and which can be read as text."""
+    names = rows.column_names
+    binary = any(
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in rows.schema.types
+    )
+    if len({*names}) < len(names) or binary:
+        raise _damaged()
+
+
+def _damaged() -> Refused:
+    return Refused(
+        f"its columns {LINE} and {BATCH} are not as they were",
+        "mend the rows of one download at a time, and leave these two columns alone",
+        code="MENDED",
+    )
 
 
 def _whole(numbers: pa.Array) -> bool:

@@ -74,6 +74,8 @@ class Staged:
         contents = {table: parts.finish() for table, parts in self._parts.items()}
         batches, files = dict(before.interactions), dict(before.files)
         if "interactions" in contents:
+            if len(self._parts["interactions"].parts) > 1:
+                self._parts["interactions"].own((contents["interactions"],))
             new = {batch: contents["interactions"]}
             batches = new if how["interactions"] == "replace" else batches | new
             files = self._files(batches, before, contents["interactions"])

@@ -9,7 +9,7 @@ takes the file's place, and answers whoever sends the same again while nothing h
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -194,13 +194,14 @@ class Uploads:
         return self._root / uid / "uploads"
 
 
-def as_of(tenant: Tenant, stamp: tuple[int, int, int] | None) -> str:
+def as_of(tenant: Tenant, stamp: tuple[int, int, int] | None, erased: Collection[str]) -> str:
     """What an outcome depends on beside the file: equal means that it still holds.
 
     Args:
         stamp: of the accepted data (``Datasets.stamp``).
+        erased: marks of customers who are left out.
     """
-    return hashlib.sha256(f"{tenant} {stamp}".encode()).hexdigest()
+    return hashlib.sha256(f"{tenant} {stamp} {sorted(erased)}".encode()).hexdigest()
 
 
 class Tries:

@@ -10,6 +10,7 @@ from jobs.intake import import_files
 from schema.errors import FactoryError
 from schema.names import Delivered
 from storage.quarantine import as_csv
+from storage.staged import Staged
 from tests.jobs.test_intake import LIMITS, Shop, bought, customers, products
 from tests.world import ACME, BETA, NOW, World
 
@@ -103,16 +104,48 @@ class TestMendedRows:
         path = tmp_path / "mended.csv"
         path.write_text(mended(rows_of(shop, batch), occurred_at="2026-03-02"))
         stores, tenant = shop.world.stores, shop.world.tenant(ACME)
-        for place in ("mended", "accept"):
+        places = (Staged, "accept"), (stores.imports, "record"), (stores.datasets, "mended")
+        for place, step in places:
             with monkeypatch.context() as patch:
-                sound = getattr(stores.datasets, place)
+                sound = getattr(place, step)
 
-                def dies(*args: object, sound: object = sound) -> None:
-                    sound(*args)  # type: ignore[operator]
+                def dies(*args: object, sound: object = sound, **named: object) -> None:
+                    sound(*args, **named)  # type: ignore[operator]
                     raise KeyboardInterrupt
 
-                patch.setattr(stores.datasets, place, dies)
+                patch.setattr(place, step, dies)
                 with pytest.raises(KeyboardInterrupt):
                     import_files(stores, tenant, {"interactions": path}, LIMITS, by="t", now=NOW)
-        import_files(stores, tenant, {"interactions": path}, LIMITS, by="t", now=NOW)
+            assert len(shop.column("interactions", "event")) == 3, step
+        assert rows_of(shop, batch) == []
+        again = import_files(stores, tenant, {"interactions": path}, LIMITS, by="t", now=NOW)
+        assert again.state is Delivered.UNCHANGED
         assert len(shop.column("interactions", "event")) == 3
+
+    def test_do_not_come_back_when_their_first_delivery_comes_again(self, shop: Shop) -> None:
+        """It is taken again where the catalogue has changed since."""
+        first = bought("C-1 P-1", "C-1 P-9") + "C-2,P-2,never\n" + "C-1,P-1,one,field,more\n"
+        batch = shop.deliver(interactions=first).batch
+        shop.deliver(
+            interactions=mended(
+                rows_of(shop, batch)[:2], occurred_at="2026-03-02", product_id="P-2"
+            )
+        )
+        shop.deliver(products=products("P-1", "P-2", "P-9"))
+
+        shop.deliver(interactions=first)
+
+        assert shop.column("interactions", "product_id") == ["P-1", "P-2", "P-2"]
+        assert [row["_code"] for row in rows_of(shop, batch)] == ["CSV_SHAPE"]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "_line,_batch,_batch,customer_id\n1,a,b,C-1\n",
+            "_line,_batch,_line\n1,a,2\n",
+            "_line,_batch\n",
+        ],
+        ids=["two batches", "two numbers", "no row"],
+    )
+    def test_whose_marks_are_damaged_are_refused(self, shop: Shop, text: str) -> None:
+        assert shop.refused(interactions=text).problem.code == "MENDED"

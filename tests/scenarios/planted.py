@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from jobs.intake import import_files
 from schema.names import TenantId
-from schema.settings import IntakeSettings
 from storage.delivered import folders
 from tests.world import ACME, NEXT_NIGHT, NIGHT, NOW, World, tables
 
@@ -84,7 +83,7 @@ def _dirty(world: World, name: TenantId) -> None:
         f"{WHO},{name}-P-01,one,field,too,many,{NAME}\n"
     )
     tenant = world.tenant(name)
-    limits = IntakeSettings()
+    limits = world.config.template.intake
     import_files(world.stores, tenant, {"interactions": path}, limits, by="test", now=NOW)
 
 

@@ -65,7 +65,7 @@ class TestAPlantedCustomer:
         """Or the search after it would prove nothing."""
         found = " ".join(hits(canary.config.home))
         for store in (
-            "data/customers/", "data/interactions/", "data/quarantine/", "data/held/", "taken/",
+            "data/customers/", "data/interactions/", "data/quarantine/", "data/aside/", "taken/",
             "refused/", "ledger.db", ".spool", ".stuck", "e000001/lists.lmdb", "e000001/grounds.npy",
             "e000002/lists.lmdb",
         ):  # fmt: skip

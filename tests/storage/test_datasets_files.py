@@ -181,6 +181,18 @@ class TestTheContent:
 
         assert one.fingerprint != two.fingerprint
 
+    @pytest.mark.usefixtures("small_files")
+    def test_of_two_batches_that_begin_alike_is_each_ones_own(self, home: Home) -> None:
+        """Or the rows they share would go when one of them is taken again without them."""
+        longer = [*OLD, ("C-9", "A", 9)]
+        home.take("one", OLD)
+        home.take("other", longer)
+        assert home.rows() == sorted([*OLD, *longer])
+
+        home.take("other", longer[3:])
+
+        assert home.rows() == sorted([*OLD, *longer[3:]])
+
 
 class TestHowATableIsTaken:
     def test_products_that_are_added_take_the_place_of_those_with_their_id(
@@ -204,6 +216,16 @@ class TestHowATableIsTaken:
             "C": "sellable",
         }  # fmt: skip
         assert home.datasets.sellable(ONE) == frozenset({"A", "C"})
+
+    def test_what_an_older_version_wrote_may_be_added_to(self, home: Home) -> None:
+        """Columns that came later are empty in it."""
+        home.datasets.accept(ONE, {"products": products(A="sellable")}, {}, "b")
+        newer = products(B="sellable").append_column("cost", pa.array([2.5]))
+
+        home.datasets.accept(ONE, {"products": newer}, {}, "c", {"products": "add"})
+
+        rows = home.datasets.read(ONE, "products").to_pylist()
+        assert [(row["product_id"], row["cost"]) for row in rows] == [("A", None), ("B", 2.5)]
 
     def test_customers_may_be_added_before_there_are_any(self, home: Home) -> None:
         how: dict[str, How] = {"customers": "add"}
