@@ -36,7 +36,7 @@ class Fault:
     """One kind of fault in one column.
 
     Attributes:
-        count: rows; of ID_LOOKALIKE, pairs of ids.
+        count: rows; of ID_LOOKALIKE, pairs of ids; of SCHEMA_EXTRA, columns.
         samples: up to five (line, value) pairs; the line is that of the delivered file.
         severity: a warning says nothing against its rows; all are accepted, but for those of
             ROW_DUPLICATE, whose first one is.

@@ -244,6 +244,10 @@ class Checker:
             raise damaged(name)
         if self._erased:
             self._tally.add(erasure(self._erased))
+        if self._ignored:
+            names = ", ".join(map(escaped, self._ignored))[:80]
+            what = f"the schema does not have these columns: {names}"
+            self._tally.add(Fault("SCHEMA_EXTRA", "", what, len(self._ignored), (), "warning"))
         if self._matching == "ask":
             for fault in self._look_alikes():
                 self._tally.add(fault)

@@ -50,9 +50,14 @@ class ImportReport:
             "batch": self.batch,
             "dry_run": self.dry_run,
             "state": self.state.value,
-            "reasons": [asdict(hold) for hold in self.holds],
+            "reasons": [asdict(hold) for hold in self.holds] or self._unchanged(),
             "tables": [_summary(table, (self.how or HOW)[table.table]) for table in self.tables],
         }
+
+    def _unchanged(self) -> list[dict[str, str]]:
+        if self.state is not Delivered.UNCHANGED:
+            return []
+        return [{"code": "DATA_UNCHANGED", "sentence": "the same files as before"}]
 
 
 def import_files(

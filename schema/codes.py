@@ -64,6 +64,12 @@ CODES = (
         "there is a header and no row",
         "send the rows, or do not send the file",
     ),
+    Code(
+        "DATA_HELD",
+        _H,
+        "a delivery waits for a person, and a pull for it",
+        "release or discard it",
+    ),
     Code("DATA_UNCHANGED", _A, "the same files as before: nothing to do", "nothing"),
     Code(
         "DATA_OLDER",

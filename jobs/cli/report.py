@@ -11,7 +11,7 @@ from storage.imports import COUNTS
 
 _SAYS = {
     Delivered.ACCEPTED: "accepted: it counts from the next night on",
-    Delivered.UNCHANGED: "DATA_UNCHANGED: the same files as before, nothing to do",
+    Delivered.UNCHANGED: "unchanged: nothing to do",
     Delivered.HELD: "held for a person: nothing of it counts until then",
     Delivered.RELEASED: "released: it counts from the next night on",
     Delivered.DISCARDED: "discarded: nothing of it counts",
@@ -32,10 +32,7 @@ def print_report(body: Mapping[str, Any], reasons: Sequence[Mapping[str, Any]], 
         rows = [[t["table"], t["read"], t["accepted"], t["quarantined"]] for t in body["tables"]]
         table(f"{tenant}, batch {batch}", ["table", "read>", fit, "quarantined>"], rows)
     if faults := [_fault(t["table"], fault) for t in body["tables"] for fault in t["faults"]]:
-        table("What did not fit", _COLUMNS, faults)
-    for t in body["tables"]:
-        if t["ignored_columns"]:
-            click.echo(f"{t['table']}: ignored columns {', '.join(t['ignored_columns'])}")
+        table("What was found", _COLUMNS, faults)
     for reason in reasons:
         where = f" {reason['table']}" if "table" in reason else ""
         click.echo(f"{reason['code']}{where}: {reason['sentence']}")
