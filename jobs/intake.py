@@ -22,6 +22,7 @@ from schema.names import Delivered, Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
 from schema.tables import CUSTOMERS, HOW, IMPORTED, PRODUCTS, TABLES, How, Table
+from storage import durable
 from storage.chunks import Chunk
 from storage.dataset import Dataset
 from storage.imports import COUNTS, Import, batch_name
@@ -88,7 +89,7 @@ def import_files(
         FactoryError: a file cannot be used; what was there stays as it was.
     """
     try:
-        with during(Stage.IMPORT, tenant.tenant):
+        with during(Stage.IMPORT, tenant.tenant), durable.told():
             if held is not None:
                 later = stores.imports.deliveries(tenant.tenant, None, states=COUNTS)
                 files = still_due(files, held, later)
