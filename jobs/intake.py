@@ -216,17 +216,21 @@ class _Import:
         return Delivered.RELEASED if self._held else Delivered.ACCEPTED
 
     def _why_held(self, profiles: list[Profile]) -> tuple[Hold, ...]:
-        if self._held or self._mended:
+        if self._held:
             return ()
         return why_held(
             self._stores,
             self._tenant,
             self._batch,
-            profiles,
+            self._usual(profiles),
             self._how,
             self._limits.holds,
             self._now,
         )
+
+    def _usual(self, profiles: list[Profile]) -> list[Profile]:
+        """A few mended rows say nothing of what is usual, and are not held against it."""
+        return [each for each in profiles if each.table not in self._mended]
 
     def _report(
         self,
@@ -241,8 +245,7 @@ class _Import:
 
     def _keep(self, report: ImportReport, profiles: list[Profile], why: str) -> None:
         stores, tenant = self._stores, self._tenant
-        seen = () if self._mended else profiles  # a few mended rows say nothing of what is usual
-        facts = {"profile": {each.table: each.as_json() for each in seen}}
+        facts = {"profile": {each.table: each.as_json() for each in self._usual(profiles)}}
         if report.state is Delivered.HELD:
             reasons = report.as_json()["reasons"]
             body = self._body(report) | facts | {"reasons": reasons}
@@ -259,6 +262,7 @@ class _Import:
                 why=why,
                 at=self._now,
                 report=report.as_json(),
+                files=self._known_by,
                 **facts,
             )
         # Last: until then the same file is taken again, and takes its own place.

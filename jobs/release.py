@@ -32,9 +32,8 @@ def release(
     with durable.told(), stores.aside.settling(tenant.uid):
         held = stores.imports.delivery(tenant.tenant, batch, Delivered.HELD)
         files = stores.aside.files(tenant.uid, held.hashes)
-        how = {table["table"]: table["how"] for table in held.report["tables"]}
         report = import_files(
-            stores, tenant, files, limits, by=by, now=now, how=how, held=held, why=why
+            stores, tenant, files, limits, by=by, now=now, how=held.how, held=held, why=why
         )
         stores.aside.remove(tenant.uid, held.hashes)
     return report
