@@ -114,11 +114,19 @@ def unchanged(files: Files, counting: Sequence[Files]) -> bool:
 def still_due(files: Mapping[str, Path], held: Import, later: Sequence[Import]) -> dict[str, Path]:
     """Of a held delivery, what no later one has taken the place of.
 
+    Rows that were mended since are those of an earlier delivery: they take nobody's place.
+
     Raises:
         Refused: nothing is (``DATA_OVERTAKEN``).
     """
-    replaced = {table for one in later if one.number > held.number for table in one.files}
-    due = {t: path for t, path in files.items() if not (TABLES[t].key and t in replaced)}
+    since = [one for one in later if one.number > held.number]
+    replaced = {
+        table
+        for one in since
+        for table in one.profile
+        if TABLES[table].key or "replace" in (one.how[table], held.how.get(table))
+    }
+    due = {table: path for table, path in files.items() if table not in replaced}
     if not due:
         raise Refused(
             f"all of batch {held.batch} was replaced by later deliveries",
@@ -145,9 +153,12 @@ def put_aside(
     """
     with stores.aside.settling(tenant.uid, wait=True):
         waiting = stores.imports.deliveries(tenant.tenant, None, states=[Delivered.HELD])
-        if any(one.files == body["files"] for one in waiting):
+        how = {table["table"]: table["how"] for table in body["report"]["tables"]}
+        if any((one.files, one.how) == (body["files"], how) for one in waiting):
             return
-        if len(waiting) >= settings.waiting:
+        hashes = {table: known[0] for table, known in body["files"].items()}
+        before = [one for one in waiting if one.hashes == hashes]
+        if len(waiting) - len(before) >= settings.waiting:
             raise Refused(
                 f"{len(waiting)} deliveries wait for a person already",
                 f"release or discard them (`recfactory data show {tenant.tenant}`), then send "
@@ -155,10 +166,13 @@ def put_aside(
                 code="HELD_FULL",
             )
         stores.aside.sweep(tenant.uid, [one.hashes for one in waiting])
-        stores.aside.keep(
-            tenant.uid, files, {table: known[0] for table, known in body["files"].items()}
-        )
+        stores.aside.keep(tenant.uid, files, hashes)
         stores.imports.record(tenant.tenant, **body)
+        for one in before:  # they share its files
+            stores.imports.settle(
+                tenant.tenant, one.number, Delivered.DISCARDED, by=body["by"], at=body["at"],
+                why="the same files came again, and are read or taken another way",
+            )  # fmt: skip
 
 
 def _of(table: str, batch: str, earlier: Sequence[Import]) -> list[Profile]:

@@ -23,6 +23,7 @@ from schema.names import Delivered, Stage
 from schema.records import Tenant
 from schema.settings import IntakeSettings
 from schema.tables import CUSTOMERS, HOW, IMPORTED, PRODUCTS, TABLES, How, Table
+from storage import durable
 from storage.chunks import Chunk
 from storage.dataset import Dataset
 from storage.imports import COUNTS, Import, batch_name
@@ -94,7 +95,7 @@ def import_files(
         FactoryError: a file cannot be used; what was there stays as it was.
     """
     try:
-        with during(Stage.IMPORT, tenant.tenant):
+        with during(Stage.IMPORT, tenant.tenant), durable.told():
             if held is not None:
                 later = stores.imports.deliveries(tenant.tenant, None, states=COUNTS)
                 files = still_due(files, held, later)
@@ -221,17 +222,21 @@ class _Import:
         return Delivered.RELEASED if self._held else Delivered.ACCEPTED
 
     def _why_held(self, profiles: list[Profile]) -> tuple[Hold, ...]:
-        if self._held or self._mended:
+        if self._held:
             return ()
         return why_held(
             self._stores,
             self._tenant,
             self._batch,
-            profiles,
+            self._usual(profiles),
             self._how,
             self._limits.holds,
             self._now,
         )
+
+    def _usual(self, profiles: list[Profile]) -> list[Profile]:
+        """A few mended rows say nothing of what is usual, and are not held against it."""
+        return [each for each in profiles if each.table not in self._mended]
 
     def _report(
         self,
@@ -246,8 +251,7 @@ class _Import:
 
     def _keep(self, report: ImportReport, profiles: list[Profile], why: str) -> None:
         stores, tenant = self._stores, self._tenant
-        seen = () if self._mended else profiles  # a few mended rows say nothing of what is usual
-        facts = {"profile": {each.table: each.as_json() for each in seen}}
+        facts = {"profile": {each.table: each.as_json() for each in self._usual(profiles)}}
         if report.state is Delivered.HELD:
             reasons = report.as_json()["reasons"]
             body = self._body(report) | facts | {"reasons": reasons}
@@ -264,6 +268,7 @@ class _Import:
                 why=why,
                 at=self._now,
                 report=report.as_json(),
+                files=self._known_by,
                 **facts,
             )
         # Last: until then the same file is taken again, and takes its own place.

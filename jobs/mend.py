@@ -20,11 +20,22 @@ _HEADER_MOST = 1 << 16
 
 
 def reading_of(path: Path, declared: Reading) -> Reading:
-    """How a file is read: a download of quarantined rows in the form it was written in."""
+    """How a file is read: a download of quarantined rows in the form it was written in.
+
+    Raises:
+        Refused: it may not be read (``DATA_UNREADABLE``).
+    """
     if not path.is_file():
-        return declared  # who opens it for its rows says so
-    with path.open("rb") as file:
-        header = file.readline(_HEADER_MOST)
+        return declared  # whoever reads it tells
+    try:
+        with path.open("rb") as file:
+            header = file.readline(_HEADER_MOST)
+    except PermissionError as error:
+        raise Refused(
+            f"{path.name} may not be read by this program",
+            "give it the right to",
+            code="DATA_UNREADABLE",
+        ) from error
     ours = LINE.encode() in header and BATCH.encode() in header
     return Reading() if ours else declared
 

@@ -6,6 +6,7 @@ from jobs.intake import ImportReport, import_files
 from schema.names import Delivered
 from schema.records import Tenant
 from schema.settings import IntakeSettings
+from storage import durable
 from storage.stores import Stores
 
 
@@ -28,12 +29,11 @@ def release(
         FactoryError: it cannot be used as things are now; it goes on waiting.
         Problem: it is being settled at this moment (``HOLD_BUSY``).
     """
-    with stores.aside.settling(tenant.uid):
+    with durable.told(), stores.aside.settling(tenant.uid):
         held = stores.imports.delivery(tenant.tenant, batch, Delivered.HELD)
         files = stores.aside.files(tenant.uid, held.hashes)
-        how = {table["table"]: table["how"] for table in held.report["tables"]}
         report = import_files(
-            stores, tenant, files, limits, by=by, now=now, how=how, held=held, why=why
+            stores, tenant, files, limits, by=by, now=now, how=held.how, held=held, why=why
         )
         stores.aside.remove(tenant.uid, held.hashes)
     return report

@@ -92,6 +92,24 @@ class Disk:
         path.rmdir()
 
 
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Around work that leaves what was there until all of it is done.
+
+    Raises:
+        Problem: the disk is full or gone (``DISK``).
+    """
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)[:80]
+        raise Problem(
+            f"the disk did not do what it was asked ({why}); what was there stays",
+            "make room or mend it, then do it again",
+            code="DISK",
+        ) from error
+
+
 def make_folders(disk: Disk, path: Path) -> None:
     """Make a folder and its missing parents, each durable before the next."""
     if path.is_dir():

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Engine, Row, Select, func, insert, select,
 
 from schema.errors import NotThere, Refused
 from schema.names import Delivered, TenantId
+from schema.tables import HOW, How
 from storage.audit import note
 from storage.database import reading
 from storage.erased import Marks, scrubbed
@@ -48,6 +49,13 @@ class Import:
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the delivered files, by table."""
         return {table: known_by[0] for table, known_by in self.files.items()}
+
+    @property
+    def how(self) -> dict[str, How]:
+        """By table, how it is taken."""
+        return {
+            told["table"]: told.get("how", HOW[told["table"]]) for told in self.report["tables"]
+        }
 
     def as_json(self) -> dict[str, Any]:
         """What a person is told of it."""
@@ -135,8 +143,12 @@ class Imports:
         at: datetime,
         report: Mapping[str, Any] | None = None,
         profile: Mapping[str, Any] | None = None,
+        files: Files | None = None,
     ) -> None:
         """A person's word on a delivery that waits.
+
+        Args:
+            files: of it, those that count.
 
         Raises:
             Refused: it does not wait any more (``DATA_NOT_HELD``).
@@ -144,6 +156,7 @@ class Imports:
         values: dict[str, Any] = {"state": state.value, "settled_at": at}
         values |= {} if report is None else {"report": dict(report)}
         values |= {} if profile is None else {"profile": dict(profile)}
+        values |= {} if files is None else {"files": dict(files)}
         this = (BATCHES.c.tenant == tenant, BATCHES.c.id == number)
         with self._engine.begin() as connection:
             row = connection.execute(select(BATCHES).where(*this).with_for_update()).one()

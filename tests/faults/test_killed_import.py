@@ -226,6 +226,7 @@ class TestADiskThatFails:
                 trial.second(trial.copy(), disk)
             except FactoryError as told:
                 assert not isinstance(told.problem, Refused), disk.steps[-1]
+                assert told.problem.code == "DISK"
                 assert os.strerror(error().errno or 0).lower() in str(told).lower()
             if not disk.failed:
                 break

@@ -42,6 +42,13 @@ def mended(rows: list[dict[str, str]], **cells: str) -> str:
     return text.getvalue()
 
 
+def test_a_file_that_is_not_there_is_told(shop: Shop, tmp_path: Path) -> None:
+    files = {"customers": tmp_path / "customers.csv"}
+    with pytest.raises(FactoryError) as told:
+        import_files(shop.world.stores, shop.world.tenant(ACME), files, LIMITS, by="t", now=NOW)
+    assert told.value.problem.code == "DATA_MISSING"
+
+
 class TestMendedRows:
     def test_are_added_to_the_others_of_their_delivery(self, shop: Shop) -> None:
         batch = shop.deliver(interactions=bought("C-1 P-1") + BAD).batch
