@@ -118,9 +118,9 @@ def _dominated(now: Profile, before: Sequence[Profile], settings: HoldSettings) 
     fair = max(10 / max(now.customers, 1), settings.volume_factor * usual)
     share = max(settings.customer_share, min(fair, 0.5))
     if now.largest_rows > max(share * now.rows, settings.least_rows):
-        said = (
-            f"customer {now.largest!r} made {now.largest_rows / now.rows:.0%} of {now.rows:,} rows"
-        )
+        # Cut, it could not be taken out when they are erased.
+        who = f"customer {now.largest!r}" if len(now.largest) <= 80 else "one customer"
+        said = f"{who} made {now.largest_rows / now.rows:.0%} of {now.rows:,} rows"
         figures = {"customer": now.largest, "rows": now.largest_rows, "of": now.rows}
         yield "DATA_DOMINATED", said, {**figures, "usual": usual}
 

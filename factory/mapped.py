@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schema.errors import Refused
+from schema.errors import Refused, listed
 from schema.mapping import LEAVE_OUT, UNIX, Source, TableMapping
 from schema.names import Event
 from schema.tables import Column, Kind, Table
@@ -159,8 +159,8 @@ def _refuse_absent(rows: pa.Table, how: TableMapping, table: Table) -> None:
     for name, column in how.needs:
         if column not in found:
             raise Refused(
-                f"column {column!r}, of which the mapping makes {name!r}, is not in the file; "
-                f"found: {', '.join(found)[:200]}",
+                f"column {column[:80]!r}, of which the mapping makes {name!r}, is not in the file; "
+                f"found: {listed(found)}",
                 f"correct the mapping of {table.name}, or the file",
                 code="SCHEMA_MISSING",
             )

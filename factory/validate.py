@@ -21,7 +21,7 @@ from factory.duplicates import Seen, Spellings, folded, look_alikes
 from factory.faults import HARMLESS, SAMPLES, Chunk, Fault, Tally, erasure, escaped
 from factory.localtime import LATEST_AHEAD, LocalTime
 from factory.mapped import LEFT_OUT, OF, mapped
-from schema.errors import Refused
+from schema.errors import Refused, listed
 from schema.mapping import AS_IT_COMES, TableMapping
 from schema.names import Event
 from schema.rowhash import Numbers, row_hashes
@@ -372,7 +372,9 @@ def _refuse_twice(found: Sequence[str]) -> None:
     twice = sorted({name for name in found if found.count(name) > 1})
     if twice:
         raise Refused(
-            f"column {twice[0]!r} appears twice", "name every column once", code="SCHEMA_DUPLICATE"
+            f"column {twice[0][:80]!r} appears twice",
+            "name every column once",
+            code="SCHEMA_DUPLICATE",
         )
 
 
@@ -380,7 +382,7 @@ def _check_shape(rows: pa.Table, table: Table, found: Sequence[str]) -> None:
     missing = [c.name for c in table.columns if c.required and c.name not in rows.column_names]
     if missing:
         raise Refused(
-            f"column {missing[0]!r} not found; found: {', '.join(found)[:200]}",
+            f"column {missing[0]!r} not found; found: {listed(found)}",
             f"map the columns of {table.name}, as `recfactory data suggest FILE` proposes, or name "
             "them as `recfactory data schema` does",
             code="SCHEMA_MISSING",

@@ -26,7 +26,8 @@ class Upkeep:
 
 
 def look_after(stores: Stores, name: TenantId, now: datetime) -> Upkeep:
-    """Merge and clear one tenant's files; what counts, and its fingerprint, stay as they are.
+    """Merge and clear one tenant's files, and the lines about deliveries that never counted; what
+    counts, and its fingerprint, stay as they are.
 
     Raises:
         FactoryError: its data are damaged.
@@ -35,4 +36,5 @@ def look_after(stores: Stores, name: TenantId, now: datetime) -> Upkeep:
     with during(Stage.UPKEEP, tenant.tenant):
         merged = stores.datasets.compact(tenant.uid)
         removed = stores.datasets.clear(tenant.uid, now, GRACE)
+        stores.imports.trim(tenant.tenant)
     return Upkeep(tenant.tenant, merged, len(removed))

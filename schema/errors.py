@@ -1,6 +1,6 @@
 """What a person has to act on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,6 +8,12 @@ from typing import Any
 def printable(text: str) -> str:
     r"""Text whose characters all show: others, line ends too, as Python writes them (``\x1b``)."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names that a tenant gave, as far as a message shows them: 80 characters of all of them."""
+    told = printable(", ".join(name[:80] for name in names[:40]))
+    return told if len(names) <= 40 and len(told) <= 80 else f"{told[:80]} …"
 
 
 class Problem(Exception):

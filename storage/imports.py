@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, Row, Select, delete, func, insert, select, update
 
 from schema.errors import NotThere, Refused
 from schema.names import Delivered, TenantId
@@ -182,6 +182,23 @@ class Imports:
             since: only what came after.
         """
         return self._read(_newest(tenant, limit, states, since))
+
+    def trim(self, tenant: TenantId, keep: int = 200) -> int:
+        """Forget refused and unchanged deliveries but the newest: whoever repeats one adds a line each time.
+
+        Returns:
+            How many lines went.
+        """
+        told = (
+            BATCHES.c.tenant == tenant,
+            BATCHES.c.state.in_((Delivered.REFUSED, Delivered.UNCHANGED)),
+        )
+        with self._engine.begin() as connection:
+            query = select(BATCHES.c.id).where(*told).order_by(BATCHES.c.id.desc()).offset(keep)
+            last = connection.execute(query.limit(1)).scalar()
+            if last is None:
+                return 0
+            return connection.execute(delete(BATCHES).where(*told, BATCHES.c.id <= last)).rowcount
 
     def forget(self, tenant: TenantId, marks: Marks, *, remove: bool) -> Counter[str]:
         """Take erased customers out of what is told of deliveries and nights.

@@ -40,6 +40,19 @@ def refusal(table: Table, rows: Mapping[str, Any] | pa.Table) -> Refused:
     return told.value
 
 
+def test_a_message_shows_80_characters_of_what_a_tenant_called_its_columns() -> None:
+    for names in (
+        ["y" * 900],
+        ["é" * 70, "x" * 70],
+        ["y\x1b[2J"],
+        [f"column {n}" for n in range(900)],
+    ):
+        refused = refusal(CUSTOMERS, {name: ["1"] for name in names})
+        shown = refused.what.partition("found: ")[2]
+        assert len(shown) <= 82
+        assert shown.isprintable()
+
+
 def only_fault(found: Checked) -> Fault:
     [fault] = found.faults
     return fault
