@@ -17,7 +17,7 @@ from factory.profile import Profile
 from factory.validate import Checker, Report
 from jobs.holds import known_by, profile, profiler, put_aside, still_due, unchanged, why_held
 from jobs.mend import Mended, mended, reading_of, without_lines
-from schema.errors import FactoryError, Refused, during
+from schema.errors import FactoryError, Refused, about, during
 from schema.mapping import TenantMapping, declared
 from schema.names import Delivered, Stage
 from schema.records import Tenant
@@ -156,15 +156,7 @@ class _Import:
         self._by, self._now, self._held = by, now, held
         self._mapping = declared(tenant.mapping)
         self._files = {table.name: files[table.name] for table in IMPORTED if table.name in files}
-        self._deliveries = {
-            table: delivery(
-                path,
-                reading_of(path, self._mapping.of(table).reading),
-                limits,
-                tenant=tenant.tenant,
-            )
-            for table, path in self._files.items()
-        }
+        self._deliveries = {table: self._look_at(table) for table in self._files}
         hashes = {table: found.sha256 for table, found in self._deliveries.items()}
         self._batch = held.batch if held else batch_name(hashes)
         self._known_by = known_by(tenant, hashes, limits)
@@ -176,6 +168,12 @@ class _Import:
         usual = {table: self._mapping.of(table).how or own for table, own in HOW.items()}
         # Mended rows take the place of theirs and leave the others.
         self._how = usual | dict(how) | dict.fromkeys(self._mended, "add")
+
+    def _look_at(self, table: str) -> Delivery:
+        path = self._files[table]
+        with about(path.name):
+            reading = reading_of(path, self._mapping.of(table).reading)
+            return delivery(path, reading, self._limits, tenant=self._tenant.tenant)
 
     def run(self, dry_run: bool, why: str) -> ImportReport:
         """Check everything, then accept it or put it aside."""
@@ -323,7 +321,7 @@ class _Check:
         Raises:
             FactoryError: it cannot be used.
         """
-        with during(Stage.VALIDATE, self._tenant.tenant):
+        with during(Stage.VALIDATE, self._tenant.tenant), about(name):
             checker = Checker(
                 table,
                 zone=zone(self._tenant.timezone),
@@ -435,12 +433,14 @@ def _refuse_unusable(report: Report, table: Table, limits: IntakeSettings, name:
     if too_many or in_wrong_unit or nothing_fits:
         worst = _worst(report.faults, references=not wrong)
         line, value = worst.samples[0]
-        raise Refused(
+        refused = Refused(
             f"{name}: {report.unfit:,} of {meant:,} {table.name} do not fit, most of "
             f"them because {worst.what} (line {line}: {value!r})",
             f"{worst.fix}; nothing was taken from this file",
             code=worst.code,
         )
+        refused.line, refused.column = line, worst.column or None
+        raise refused
 
 
 def _worst(faults: tuple[Fault, ...], *, references: bool) -> Fault:

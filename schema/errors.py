@@ -38,7 +38,15 @@ class Problem(Exception):
 
 
 class Refused(Problem):
-    """Input that was not accepted: exit status 2 on the command line, a 4xx over HTTP."""
+    """Input that was not accepted: exit status 2 on the command line, a 4xx over HTTP.
+
+    Attributes:
+        file, line, column: where, as far as that is known.
+    """
+
+    file: str | None = None
+    line: int | None = None
+    column: str | None = None
 
 
 def as_json(problem: Problem, file: str | None = None) -> dict[str, Any]:
@@ -47,12 +55,13 @@ def as_json(problem: Problem, file: str | None = None) -> dict[str, Any]:
     Args:
         file: where the problem itself names none.
     """
+    where = problem if isinstance(problem, Refused) else Refused
     return {
         "code": problem.code,
         "message": problem.what,
-        "file": getattr(problem, "file", None) or file,
-        "line": getattr(problem, "line", None),
-        "column": getattr(problem, "column", None),
+        "file": where.file or file,
+        "line": where.line,
+        "column": where.column,
         "fix": problem.next_step,
     }
 
@@ -70,6 +79,19 @@ class FactoryError(Exception):
 
     def __str__(self) -> str:
         return f"{self.tenant}, {self.stage}: {self.problem}"
+
+
+@contextmanager
+def about(file: str) -> Iterator[None]:
+    """Say in any refusal told inside which file it is about."""
+    try:
+        yield
+    except Refused as refused:
+        refused.file = file
+        if file not in refused.what:
+            refused.what = f"{file}: {refused.what}"
+            refused.args = (refused.what, *refused.args[1:])
+        raise
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.intake import ImportReport, import_files
-from schema.errors import FactoryError, Refused
+from schema.errors import FactoryError, Refused, as_json
 from schema.names import Delivered, TenantId
 from schema.settings import HoldSettings, IntakeSettings
 from schema.tables import How
@@ -185,10 +185,7 @@ class TestADelivery:
         assert fingerprints[1] != fingerprints[2]
 
     def test_of_nothing_is_refused(self, shop: Shop) -> None:
-        with pytest.raises(Refused, match="no file was named") as told:
-            shop.deliver()
-
-        assert told.value.code == "USAGE"
+        assert shop.refused().problem.code == "USAGE"
 
     def test_takes_times_without_a_zone_in_the_tenants_own(self, empty_world: World) -> None:
         empty_world.add(ACME, "Asia/Tokyo")
@@ -232,6 +229,7 @@ class TestRowsThatDoNotFit:
         [table] = shop.reports()[0]["report"]["tables"]
         assert table == {
             "table": "interactions",
+            "how": "add",
             "read": 4,
             "accepted": 3,
             "quarantined": 1,
@@ -351,6 +349,21 @@ class TestAFileWithTooManyOfThem:
             "customers or products first, then this file again; nothing was taken from this file."
         )
 
+    def test_is_named_where_a_delivery_has_several(self, shop: Shop) -> None:
+        error = shop.refused(customers=customers("C-5"), products="sku,name\nP-1,One\n")
+
+        assert error.problem.what.startswith("products.csv: column 'product_id' not found")
+        assert as_json(error.problem)["file"] == "products.csv"
+
+    def test_is_told_to_programs_with_line_and_column(self, shop: Shop) -> None:
+        told = as_json(shop.refused(interactions=bought("C-9 P-1")).problem)
+
+        assert (told["file"], told["line"], told["column"]) == (
+            "interactions.csv",
+            2,
+            "customer_id",
+        )
+
     def test_is_told_the_fault_that_was_too_many_not_another_that_was_tolerated(
         self, shop: Shop
     ) -> None:
@@ -360,6 +373,22 @@ class TestAFileWithTooManyOfThem:
         error = shop.refused(self.STRICT, interactions=text)
 
         assert error.problem.code == "TIME_FORMAT"
+
+    def test_that_is_not_there_is_named_and_no_delivery(self, shop: Shop) -> None:
+        nowhere = shop.world.folder / "nowhere.csv"
+
+        with pytest.raises(FactoryError, match=r"DATA_MISSING|no file .*nowhere\.csv") as told:
+            import_files(
+                shop.world.stores,
+                shop.world.tenant(ACME),
+                {"customers": nowhere},
+                LIMITS,
+                by="test",
+                now=NOW,
+            )
+
+        assert told.value.problem.code == "DATA_MISSING"
+        assert [report["state"] for report in shop.reports()] == ["accepted"]
 
     def test_that_cannot_be_read_leaves_everything_as_it_was(self, shop: Shop) -> None:
         before = shop.has()
