@@ -44,7 +44,7 @@ LOOSE = HoldSettings(least_rows=10**6, least_ids=10**5, late_days=400)
 """Tests deliver what no client would: only those about holds want it held."""
 
 TEMPLATE = TenantSettings(
-    intake=IntakeSettings(holds=LOOSE),
+    intake=IntakeSettings(holds=LOOSE, duplicates="keep"),
     windows=WindowSettings(days=(7,), min_pairs=40),
     als=AlsSettings(factors=8),
     blend=BlendSettings.model_validate({"sample": 5_000, "without": AFFINITY}),
@@ -154,14 +154,12 @@ class World:
         return run_night(self.stores, self.config, name, night, clock or (lambda: moment))
 
     def loosen(self, *names: TenantId) -> None:
-        """As LOOSE, for processes that read the shipped configuration."""
-        own = {
-            f"intake.holds.{key}": value
-            for key, value in LOOSE.model_dump(exclude_defaults=True).items()
-        }
+        """The intake of TEMPLATE, for processes that read the shipped configuration."""
+        own = TEMPLATE.intake.model_dump(exclude_defaults=True)
+        changes = {f"intake.{setting}": value for setting, value in own.items()}
         for name in names:
-            changes = {**self.tenant(name).changes, **own}
-            self.stores.ledger.change_settings(name, changes, by="test", at=NOW)
+            known = {**self.tenant(name).changes, **changes}
+            self.stores.ledger.change_settings(name, known, by="test", at=NOW)
 
     def switch(self, name: TenantId, mode: Mode) -> None:
         self.stores.ledger.change_mode(name, mode, by="test", why="a test", at=NOW)

@@ -481,12 +481,18 @@ class TestTimesInTheWrongUnit:
 class TestIdsOfTwoSpellings:
     SPELT = products("abc-1", "ABC-1", "P-1")
 
-    def test_are_two_products_and_a_warning_until_the_tenant_has_chosen(self, shop: Shop) -> None:
-        [table] = shop.deliver(products=self.SPELT).tables
+    def test_are_held_until_the_tenant_has_chosen(self, shop: Shop) -> None:
+        before = shop.column("products", "product_id")
 
-        assert [(f.code, f.severity, f.count) for f in table.faults] == [
-            ("ID_LOOKALIKE", "warning", 1)
-        ]
+        report = shop.deliver(products=self.SPELT)
+
+        assert report.state is Delivered.HELD
+        assert [hold.code for hold in report.holds] == ["ID_LOOKALIKE"]
+        assert shop.column("products", "product_id") == before
+
+    def test_are_two_products_where_the_tenant_says_so(self, shop: Shop) -> None:
+        shop.deliver(IntakeSettings(ids="exact"), products=self.SPELT)
+
         assert shop.column("products", "product_id") == ["ABC-1", "P-1", "abc-1"]
 
     def test_are_one_where_the_tenant_says_so_and_its_spelling_stays(self, shop: Shop) -> None:

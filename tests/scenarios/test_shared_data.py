@@ -24,7 +24,7 @@ from schema.mapping import Reading, read_mapping
 from schema.names import TenantId
 from schema.settings import IntakeSettings
 from schema.tables import INTERACTIONS
-from tests.world import ACME, BETA, NOW, World, open_world
+from tests.world import ACME, BETA, LOOSE, NOW, World, open_world
 
 DATA = SHARED / "data"
 
@@ -32,7 +32,7 @@ if os.environ.get("CI") != "true":
     pytestmark = pytest.mark.skipif(not DATA.exists(), reason="../shared/data is not here")
 
 
-LIMITS = IntakeSettings(ids="exact", duplicates="keep")
+LIMITS = IntakeSettings(ids="exact", duplicates="keep", holds=LOOSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Client:
         for table in report.as_json()["tables"]:
             codes: Counter[str] = Counter()
             for fault in table["faults"]:
+                if fault["code"] == "SCHEMA_EXTRA":  # every set has columns of its own
+                    continue
                 codes[fault["code"]] += fault["count"]
             taken = Taken(table["read"], table["accepted"], table["quarantined"], dict(codes))
             assert taken.accepted + taken.quarantined == taken.read
