@@ -195,8 +195,8 @@ CODES = (
         "send one object a line, every name once",
     ),
     Code("ID_EMPTY", _Q, "an id is empty", "send an id, or leave the row out"),
-    Code("ID_TOO_LONG", _Q, "an id is over 128 bytes", "shorten it"),
-    Code("ID_CONTROL_CHAR", _Q, "an id holds a control character", "remove it"),
+    Code("ID_TOO_LONG", _Q, "an id is over 128 bytes", "shorten the id"),
+    Code("ID_CONTROL_CHAR", _Q, "an id holds a control character", "remove it from the id"),
     Code(
         "KEY_DUPLICATE",
         _Q,
@@ -214,9 +214,9 @@ CODES = (
     Code(
         "VALUE_NOT_FINITE", _Q, "a number is not finite", "send a finite number, or leave it empty"
     ),
-    Code("VALUE_RANGE", _Q, "a number is outside its range", "correct it"),
+    Code("VALUE_RANGE", _Q, "a number is outside its range", "correct the value"),
     Code("VALUE_CHOICE", _Q, "a word is none of those that may be", "use one of the listed words"),
-    Code("VALUE_MISSING", _Q, "a value that has to be there is empty", "fill it in"),
+    Code("VALUE_MISSING", _Q, "a value that has to be there is empty", "fill the column in"),
     Code(
         "VALUE_CURRENCY",
         _Q,

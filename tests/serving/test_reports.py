@@ -63,7 +63,7 @@ class TestQuarantine:
         found = own.ask("GET", f"/data/quarantine/{spoilt}/products")
         assert found.headers["content-type"].startswith("text/csv")
         header, one, other = found.text.splitlines()
-        assert header == "product_id,name,category,price,_row,_code,_batch"
+        assert header == "product_id,name,category,price,_line,_code,_batch"
         assert one == f"acme-P-98,'=1+1,even,'-1,25,VALUE_RANGE,{spoilt}"
         assert other.startswith("acme-P-99,'-5 degrees,")
 
@@ -81,7 +81,8 @@ class TestQuarantine:
         self, batch: str, own: Served, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Datasets, "quarantine", lambda *_: pytest.fail("looked on disk"))
-        assert own.ask("GET", f"/data/quarantine/{batch}/products").status_code == 404
+        # A client makes /data/products of "..": an address that files are only sent to.
+        assert own.ask("GET", f"/data/quarantine/{batch}/products").status_code in (404, 405)
 
 
 class TestAHeldDelivery:
