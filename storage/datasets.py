@@ -25,7 +25,7 @@ from storage.dataset import DATASET, Dataset, broken, load, missing, read_rows, 
 from storage.durable import Disk
 from storage.erased import Marks
 from storage.forgotten import forget
-from storage.parts import FILE_ROWS, OWNER, Aside, Parts
+from storage.parts import FILE_ROWS, OWNER, Parts, Quarantine
 from storage.staged import ORDER, SELLABLE, Staged
 
 _RETIRED = "RETIRED.json"
@@ -70,7 +70,7 @@ class Datasets:
             for table, rows in accepted.items():
                 delivery.add(table, rows)
             for table, rows in quarantined.items():
-                delivery.set_aside(table, rows)
+                delivery.quarantine(table, rows)
             return delivery.accept(batch, how)
 
     def required(self, uid: str) -> Dataset:
@@ -149,9 +149,9 @@ class Datasets:
             path = self.quarantine(uid, batch).get(table)
             if path is not None:
                 kept = pq.read_table(path)
-                aside = Aside(self._disk, path.parent)
-                aside.add(kept.filter(pc.invert(pc.is_in(kept["_line"], lines))))
-                aside.publish(path)
+                stays = Quarantine(self._disk, path.parent)
+                stays.add(kept.filter(pc.invert(pc.is_in(kept["_line"], lines))))
+                stays.publish(path)
 
     def forget(self, uid: str, marks: Marks, *, remove: bool) -> dict[str, Counter[str]]:
         """Take erased customers out of everything that was ever accepted or quarantined.

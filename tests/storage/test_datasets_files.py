@@ -419,9 +419,9 @@ class TestQuarantine:
         with home.datasets.staged(ONE) as delivery:
             delivery.add("products", products(A="sellable"))
             for value in "uvwxyz":
-                delivery.set_aside("products", self.bad(value))
+                delivery.quarantine("products", self.bad(value))
             torn = pa.table({"_line": [9], "_code": ["CSV_SHAPE"], "_text": ["1;2"]})
-            delivery.set_aside("products", torn)
+            delivery.quarantine("products", torn)
             delivery.accept("b")
 
         rows = self.kept(home)
@@ -451,7 +451,7 @@ class TestADeliveryThatIsNotAccepted:
 
         with home.datasets.staged(ONE) as delivery:
             delivery.add("interactions", interactions([("C-9", "P", n + 1) for n in range(8)]))
-            delivery.set_aside("interactions", aside)
+            delivery.quarantine("interactions", aside)
         with pytest.raises(ValueError, match="refused"), home.datasets.staged(ONE) as delivery:  # noqa: PT012
             delivery.add("interactions", interactions([("C-9", "P", n + 1) for n in range(8)]))
             raise ValueError("refused")
