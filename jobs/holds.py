@@ -17,6 +17,7 @@ from schema.names import Delivered
 from schema.records import Tenant
 from schema.settings import HoldSettings, IntakeSettings
 from schema.tables import TABLES, VERSION, How, Table
+from storage.erased import Marks
 from storage.imports import COUNTS, Files, Import
 from storage.stores import Stores
 from tenants.order import zone
@@ -80,10 +81,15 @@ _LAST = 10
 
 
 def known_by(
-    tenant: Tenant, hashes: Mapping[str, str], limits: IntakeSettings
+    tenant: Tenant, hashes: Mapping[str, str], limits: IntakeSettings, erased: Marks
 ) -> dict[str, list[str]]:
-    """What files are known by when they come again: their bytes, and how they are read."""
-    told = (VERSION, tenant.timezone, dict(tenant.mapping or {}), limits.ids, limits.duplicates)
+    """What files are known by when they come again: their bytes, and how they are read.
+
+    Args:
+        erased: whose rows are dropped; of somebody who may come back they are new.
+    """
+    how = (VERSION, tenant.timezone, dict(tenant.mapping or {}), limits.ids, limits.duplicates)
+    told = (*how, sorted(erased.marks))
     read_as = hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     return {table: [sha256, read_as] for table, sha256 in hashes.items()}
 
@@ -145,7 +151,8 @@ def put_aside(
     """
     with stores.aside.settling(tenant.uid, wait=True):
         waiting = stores.imports.deliveries(tenant.tenant, None, states=[Delivered.HELD])
-        if any(one.files == body["files"] for one in waiting):
+        hashes = {table: known[0] for table, known in body["files"].items()}
+        if any(one.hashes == hashes for one in waiting):
             return
         if len(waiting) >= settings.waiting:
             raise Refused(
@@ -155,9 +162,7 @@ def put_aside(
                 code="HELD_FULL",
             )
         stores.aside.sweep(tenant.uid, [one.hashes for one in waiting])
-        stores.aside.keep(
-            tenant.uid, files, {table: known[0] for table, known in body["files"].items()}
-        )
+        stores.aside.keep(tenant.uid, files, hashes)
         stores.imports.record(tenant.tenant, **body)
 
 

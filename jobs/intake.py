@@ -152,7 +152,7 @@ class _Import:
         self._deliveries = {table: self._look_at(table) for table in self._files}
         hashes = {table: found.sha256 for table, found in self._deliveries.items()}
         self._batch = held.batch if held else batch_name(hashes)
-        self._known_by = known_by(tenant, hashes, limits)
+        self._known_by = known_by(tenant, hashes, limits, stores.erased.of(tenant.uid))
         self._mended = {
             table: found
             for table, each in self._deliveries.items()
