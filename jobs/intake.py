@@ -342,8 +342,8 @@ class _Check:
                 ragged = checker.add_ragged([line for line in chunk.ragged if line not in named])
                 if self._staged is not None:
                     self._staged.add(table.name, accepted, checker.hashes)
-                    self._staged.set_aside(table.name, quarantined)
-                    self._staged.set_aside(table.name, ragged)
+                    self._staged.quarantine(table.name, quarantined)
+                    self._staged.quarantine(table.name, ragged)
                 self._refuse_too_many(table, checker.accepted)
             report = checker.report()
             _refuse_unusable(report, table, self._limits, name)

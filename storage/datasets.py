@@ -25,7 +25,7 @@ from storage.dataset import DATASET, Dataset, broken, load, missing, read_rows, 
 from storage.durable import Disk
 from storage.erased import Marks
 from storage.forgotten import forget
-from storage.parts import FILE_ROWS, OWNER, Aside, Parts
+from storage.parts import FILE_ROWS, OWNER, Parts, Quarantine
 from storage.staged import ORDER, SELLABLE, Staged
 
 _RETIRED = "RETIRED.json"
@@ -72,7 +72,7 @@ class Datasets:
             for table, rows in accepted.items():
                 delivery.add(table, rows)
             for table, rows in quarantined.items():
-                delivery.set_aside(table, rows)
+                delivery.quarantine(table, rows)
             return delivery.accept(batch, how)
 
     def required(self, uid: str) -> Dataset:
@@ -154,9 +154,9 @@ class Datasets:
                 body = orjson.dumps(sorted(pc.unique(came).to_pylist()))
                 durable.replace(self._disk, path.with_suffix(_MENDED), body)
                 kept = pq.read_table(path)
-                aside = Aside(self._disk, path.parent)
-                aside.add(kept.filter(pc.invert(pc.is_in(kept["_line"], lines))))
-                aside.publish(path)
+                stays = Quarantine(self._disk, path.parent)
+                stays.add(kept.filter(pc.invert(pc.is_in(kept["_line"], lines))))
+                stays.publish(path)
 
     def mended_lines(self, uid: str, batch: str, table: str) -> pa.Array:
         """Lines of a delivery that came again, mended: delivered again it must not bring them back."""

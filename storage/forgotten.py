@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from storage.dataset import Dataset, load, read_rows, swap
 from storage.durable import Disk
 from storage.erased import Marks
-from storage.parts import OWNER, Aside, Part, Parts
+from storage.parts import OWNER, Part, Parts, Quarantine
 from storage.staged import ORDER
 
 _HOLDING = ("customers", "interactions")
@@ -51,9 +51,9 @@ def forget(disk: Disk, folder: Path, marks: Marks, *, remove: bool) -> dict[str,
         hits, stays = _unnamed(rows, marks)
         found["quarantine"] += hits
         if remove and len(stays) < len(rows):
-            aside = Aside(disk, path.parent)
-            aside.add(stays)
-            aside.publish(path)
+            kept = Quarantine(disk, path.parent)
+            kept.add(stays)
+            kept.publish(path)
     return found
 
 

@@ -22,7 +22,7 @@ from storage.durable import TEMPORARY, Disk
 FILE_ROWS = 1 << 21
 """Rows of one file; so many are in memory while it is sorted, about 150 bytes each."""
 ROW_GROUP = 1 << 20
-_ASIDE = 1 << 18
+_QUARANTINED = 1 << 18
 """Rows of a quarantine that are in memory at once."""
 
 OWNER = "_content"
@@ -130,7 +130,7 @@ class Parts:
         self.parts.append(Part(path, content, tuple(owners)))
 
 
-class Aside:
+class Quarantine:
     """Quarantined rows of one delivered table, as text; staged until ``publish``."""
 
     def __init__(self, disk: Disk, folder: Path) -> None:
@@ -143,7 +143,7 @@ class Aside:
         if not len(rows):
             return
         self._rows.append(rows)
-        if sum(map(len, self._rows)) >= _ASIDE:
+        if sum(map(len, self._rows)) >= _QUARANTINED:
             if self._writer is None:
                 # What could not even be cut into columns comes last, in a column of its own.
                 self._rows.append(pa.table({"_text": pa.array([], pa.string())}))

@@ -45,8 +45,12 @@ def no_quarantine(tenant: str) -> NotThere:
 
 
 def lines_in(path: Path) -> pa.Array:
-    """Which lines of the delivery a quarantine file holds."""
-    return pq.read_table(path, columns=[LINE])[LINE].combine_chunks()
+    """Which lines of the delivery a quarantine file holds that may be mended.
+
+    Not those whose double was taken: they were sent along with the others, and would count twice.
+    """
+    rows = pq.read_table(path, columns=[LINE, CODE])
+    return rows.filter(pc.not_equal(rows[CODE], "ROW_DUPLICATE"))[LINE].combine_chunks()
 
 
 def batch_of(rows: pa.Table) -> str:

@@ -13,7 +13,7 @@ from schema.tables import HOW, TABLES, How
 from storage import durable
 from storage.dataset import Dataset, load, read_rows, swap
 from storage.durable import Disk
-from storage.parts import OWNER, Aside, Parts
+from storage.parts import OWNER, Parts, Quarantine
 
 SELLABLE = ".sellable.json"
 """Beside the products: which can be sold now."""
@@ -33,7 +33,7 @@ class Staged:
         self._disk, self._folder = disk, folder
         self._parts: dict[str, Parts] = {}
         self._rewritten: list[Parts] = []
-        self._aside: dict[str, Aside] = {}
+        self._quarantined: dict[str, Quarantine] = {}
         self._keys: dict[str, list[pa.Array]] = {}
         self._sellable: list[str] = []
 
@@ -52,13 +52,13 @@ class Staged:
             sold = pc.equal(rows["status"], Status.SELLABLE.value)
             self._sellable += rows.filter(sold)["product_id"].to_pylist()
 
-    def set_aside(self, table: str, rows: pa.Table) -> None:
+    def quarantine(self, table: str, rows: pa.Table) -> None:
         """Take quarantined rows; called with none, it clears the batch's quarantine."""
-        if table not in self._aside:
+        if table not in self._quarantined:
             folder = self._folder / "quarantine"
             durable.make_folders(self._disk, folder)
-            self._aside[table] = Aside(self._disk, folder)
-        self._aside[table].add(rows)
+            self._quarantined[table] = Quarantine(self._disk, folder)
+        self._quarantined[table].add(rows)
 
     def accept(self, batch: str, how: Mapping[str, How] = HOW) -> Dataset:
         """Make all of it count at once.
@@ -81,8 +81,8 @@ class Staged:
             files = self._files(batches, before, contents["interactions"])
         for parts in (*self._parts.values(), *self._rewritten):
             parts.publish()
-        for table, aside in self._aside.items():
-            aside.publish(self._folder / "quarantine" / f"{batch}-{table}.parquet")
+        for table, rows in self._quarantined.items():
+            rows.publish(self._folder / "quarantine" / f"{batch}-{table}.parquet")
         if "products" in contents:
             path = self._folder / "products" / f"{contents['products']}{SELLABLE}"
             durable.replace(self._disk, path, orjson.dumps(sorted(self._sellable)))
@@ -99,8 +99,8 @@ class Staged:
         """Best effort: what stays is swept by the next import."""
         for parts in (*self._parts.values(), *self._rewritten):
             parts.drop()
-        for aside in self._aside.values():
-            aside.drop()
+        for rows in self._quarantined.values():
+            rows.drop()
 
     def _keep_others(self, table: str, before: Dataset) -> None:
         """Rows in force stay, unless one with their key was delivered."""

@@ -76,6 +76,20 @@ class TestMendedRows:
         assert told.value.problem.code == "MENDED"
         assert rows_of(shop, batch) == []
 
+    def test_bring_no_doubles_with_them_that_lay_beside_them_in_quarantine(
+        self, shop: Shop
+    ) -> None:
+        batch = shop.deliver(interactions=bought("C-1 P-1", "C-1 P-1") + BAD).batch
+        rows = rows_of(shop, batch)
+        assert [row["_code"] for row in rows] == ["ROW_DUPLICATE", "TIME_FORMAT", "TIME_FORMAT"]
+        for row in rows[1:]:
+            row["occurred_at"] = "2026-03-02"
+
+        shop.deliver(interactions=mended(rows))
+
+        assert shop.column("interactions", "customer_id") == ["C-1", "C-1", "C-2"]
+        assert [row["_code"] for row in rows_of(shop, batch)] == ["ROW_DUPLICATE"]
+
     def test_that_still_do_not_fit_are_in_the_quarantine_of_their_new_delivery(
         self, shop: Shop
     ) -> None:

@@ -187,6 +187,20 @@ class TestAfterwards:
         finish(canary.stores, NOW, again=True)
         assert canary.stores.datasets.knows(canary.tenant(ACME).uid, WHO)
 
+    def test_they_come_back_with_the_very_file_that_came_while_they_were_erased(
+        self, canary: World
+    ) -> None:
+        forget(canary)
+        assert canary.import_(ACME, planted()).tables[0].erased == 1
+        assert canary.import_(ACME, planted()).state == "unchanged"
+        done = cli(canary, "data", "unerase", ACME, WHO, "--why", "a new contract")
+        assert done.exit_code == 0, done.output
+
+        report = canary.import_(ACME, planted())
+
+        assert report.tables[0].erased == 0
+        assert canary.stores.datasets.knows(canary.tenant(ACME).uid, WHO)
+
 
 class TestWhatIsPending:
     def test_is_finished_by_the_next_night_of_anybody(self, canary: World) -> None:

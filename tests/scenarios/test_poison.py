@@ -224,6 +224,18 @@ class TestAHeldDelivery:
         held = world.stores.imports.deliveries(ACME, None, states=[Delivered.HELD])
         assert sorted(one.batch for one in held) == sorted(batches)
 
+    def test_waits_once_also_if_the_mapping_was_changed_before_it_was_sent_again(
+        self, world: World, tenfold: Delivery
+    ) -> None:
+        batch = world.import_(ACME, tenfold, PATIENT).batch
+        world.stores.ledger.change_mapping(
+            ACME, {"currency": "CHF"}, by="test", why="a test", at=NOW
+        )
+
+        assert world.import_(ACME, tenfold, PATIENT).batch == batch
+
+        assert len(world.stores.imports.deliveries(ACME, None, states=[Delivered.HELD])) == 1
+
     def test_whose_file_is_damaged_since_is_not_released(
         self, world: World, tenfold: Delivery
     ) -> None:

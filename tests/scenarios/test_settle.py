@@ -51,6 +51,7 @@ class TestImport:
 
     def test_of_the_same_files_says_so_and_succeeds(self, cli: Cli, world: World) -> None:
         path = world.folder / "inbox" / ACME / "products.parquet"
+        cli.well("data", "import", ACME, "--products", path)
         assert "DATA_UNCHANGED" in cli.well("data", "import", ACME, "--products", path).out
 
 

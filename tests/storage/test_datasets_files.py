@@ -437,13 +437,13 @@ class TestQuarantine:
     def test_takes_rows_as_they_come_and_lines_that_are_none_last(
         self, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(storage.parts, "_ASIDE", 2)
+        monkeypatch.setattr(storage.parts, "_QUARANTINED", 2)
         with home.datasets.staged(ONE) as delivery:
             delivery.add("products", products(A="sellable"))
             for value in "uvwxyz":
-                delivery.set_aside("products", self.bad(value))
+                delivery.quarantine("products", self.bad(value))
             torn = pa.table({"_line": [9], "_code": ["CSV_SHAPE"], "_text": ["1;2"]})
-            delivery.set_aside("products", torn)
+            delivery.quarantine("products", torn)
             delivery.accept("b")
 
         rows = self.kept(home)
@@ -466,14 +466,14 @@ class TestADeliveryThatIsNotAccepted:
 
     @pytest.mark.usefixtures("small_files")
     def test_leaves_nothing(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(storage.parts, "_ASIDE", 1)
+        monkeypatch.setattr(storage.parts, "_QUARANTINED", 1)
         home.take("b", FIRST)
         before = self.names(home)
         aside = pa.table({"_line": [1], "_code": ["X"]})
 
         with home.datasets.staged(ONE) as delivery:
             delivery.add("interactions", interactions([("C-9", "P", n + 1) for n in range(8)]))
-            delivery.set_aside("interactions", aside)
+            delivery.quarantine("interactions", aside)
         with pytest.raises(KeyError), home.datasets.staged(ONE) as delivery:
             delivery.add("products", products(A="sellable").drop_columns(["status"]))
 
