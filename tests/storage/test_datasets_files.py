@@ -415,7 +415,7 @@ class TestQuarantine:
     def test_takes_rows_as_they_come_and_lines_that_are_none_last(
         self, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(storage.parts, "_ASIDE", 2)
+        monkeypatch.setattr(storage.parts, "_QUARANTINED", 2)
         with home.datasets.staged(ONE) as delivery:
             delivery.add("products", products(A="sellable"))
             for value in "uvwxyz":
@@ -444,7 +444,7 @@ class TestADeliveryThatIsNotAccepted:
 
     @pytest.mark.usefixtures("small_files")
     def test_leaves_nothing(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(storage.parts, "_ASIDE", 1)
+        monkeypatch.setattr(storage.parts, "_QUARANTINED", 1)
         home.take("b", FIRST)
         before = self.names(home)
         aside = pa.table({"_line": [1], "_code": ["X"]})
