@@ -71,7 +71,7 @@ def usable(rows: pa.Table, column: Column) -> pa.Array:
 def damaged(name: str) -> Refused:
     return Refused(
         f"{name} is a column of decimal numbers; ids like 17733.0 or 1E+05 are damaged",
-        "export ids as text",
+        "export ids as text, or declare their ending in the mapping",
         code="ID_NUMERIC_DAMAGE",
     )
 

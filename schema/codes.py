@@ -14,7 +14,7 @@ class Effect(StrEnum):
     REFUSE = "refuse"
     """Nothing of the delivery is taken; what was there stays."""
     QUARANTINE = "quarantine"
-    """The row is kept aside, the others are taken; too many of them refuse the delivery."""
+    """The row is kept apart, the others are taken; too many of them refuse the delivery."""
     HOLD = "hold"
     """Kept aside whole until a person releases or discards it."""
     ACCEPT = "accept"
@@ -63,12 +63,6 @@ CODES = (
         _R,
         "there is a header and no row",
         "send the rows, or do not send the file",
-    ),
-    Code(
-        "DATA_HELD",
-        _H,
-        "a delivery waits for a person, and a pull for it",
-        "release or discard it",
     ),
     Code("DATA_UNCHANGED", _A, "the same files as before: nothing to do", "nothing"),
     Code(
@@ -302,6 +296,12 @@ CODES = (
         _H,
         "quantities, values or ratings are all alike, or of another size than ever",
         "send the true values, or release it",
+    ),
+    Code(
+        "DATA_HELD",
+        _H,
+        "what was pulled waits for a person; nothing newer is pulled until then",
+        "release or discard it",
     ),
 )
 """In the order of their sections: file, row, delivery."""

@@ -147,7 +147,7 @@ class HoldSettings(_Settings):
     days: int = Field(28, ge=7, le=400)
     """Deliveries of so many days are what a new one is held against."""
     least_rows: int = Field(200, ge=0)
-    """Fewer rows than this never hold a delivery …"""
+    """Where it is about fewer rows than this, too many or too few, nothing holds a delivery …"""
     least_ids: int = Field(10, ge=0)
     """… nor fewer customers or products."""
     late_days: int = Field(1, ge=0)

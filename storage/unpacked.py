@@ -149,7 +149,7 @@ def check_beginning(name: str, start: bytes, line: int) -> None:
 def encoding_refused(name: str, what: str) -> Refused:
     return Refused(
         f"{name}: {what}",
-        "export it as UTF-8, or declare its encoding with the tenant's mapping",
+        "export it as UTF-8, or declare its encoding in the tenant's mapping",
         code="TEXT_ENCODING",
     )
 
@@ -158,7 +158,11 @@ def _refuse_wide(name: str, start: bytes) -> None:
     """Refuse UTF-16 and UTF-32, with or without their mark."""
     marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
     if marked or start[:4096].count(0) > len(start[:4096]) // 4:
-        raise encoding_refused(name, "looks like UTF-16, every other byte of it is zero or a mark")
+        raise Refused(
+            f"{name} looks like UTF-16: every other byte of it is zero or a mark",
+            "export it as UTF-8",
+            code="TEXT_ENCODING",
+        )
 
 
 def _looks_like(block: bytes) -> str:

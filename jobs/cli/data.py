@@ -134,6 +134,9 @@ def collect_(
 
 
 def _print_collected(found: list[Collected]) -> None:
+    if not found:
+        click.echo("Nothing waits that is whole: a file counts when its .done marker is written.")
+        return
     rows = []
     for line in found:
         problem, tables = line.problem or {}, (line.report or {}).get("tables", ())

@@ -114,8 +114,9 @@ def left(stores: Stores, config: Config, go_on: bool, json: bool) -> None:
     if json:
         print_json(told)
         return
-    columns = ["tenant", "removed_at", "deleted_at", "deleted_after", "certificate"]
-    rows = [[day(each[name]) for name in columns[:-1]] + [_short(each)] for each in told]
+    columns = ["tenant", "removed (UTC)", "deleted after (UTC)", "deleted (UTC)", "certificate"]
+    names = ["tenant", "removed_at", "deleted_after", "deleted_at"]
+    rows = [[each[name] and day(each[name]) for name in names] + [_short(each)] for each in told]
     table("Removed", columns, rows)
 
 

@@ -29,8 +29,12 @@ def print_report(body: Mapping[str, Any], reasons: Sequence[Mapping[str, Any]], 
     tenant, batch, counts = body["tenant"], body["batch"], state in COUNTS and not body["dry_run"]
     fit = "accepted>" if counts else "would be accepted>"
     if body["tables"]:
+        columns = ["table", "read>", fit, "quarantined>"]
         rows = [[t["table"], t["read"], t["accepted"], t["quarantined"]] for t in body["tables"]]
-        table(f"{tenant}, batch {batch}", ["table", "read>", fit, "quarantined>"], rows)
+        if any(t.get("erased") for t in body["tables"]):
+            columns.append("of erased customers>")
+            rows = [[*row, t["erased"]] for row, t in zip(rows, body["tables"], strict=True)]
+        table(f"{tenant}, batch {batch}", columns, rows)
     if faults := [_fault(t["table"], fault) for t in body["tables"] for fault in t["faults"]]:
         table("What was found", _COLUMNS, faults)
     for reason in reasons:
@@ -42,15 +46,21 @@ def print_report(body: Mapping[str, Any], reasons: Sequence[Mapping[str, Any]], 
     click.echo(f"{tenant}, batch {batch}: {_SAYS[Delivered(state)]}.")
     if state == Delivered.HELD:
         click.echo(f"Next: {settle(tenant, batch)}")
-    if counts and any(t["quarantined"] for t in body["tables"]):
+    if counts and any(map(_to_mend, body["tables"])):
         click.echo(
             f"Next: mend what did not fit (`recfactory data quarantine {tenant} {batch} --to "
             "FILE.csv`) and import it."
         )
 
 
+def _to_mend(table: Mapping[str, Any]) -> bool:
+    """Whether a row is in quarantine that is not merely left out by the mapping, or there twice."""
+    told = (fault.get("severity", "error") for fault in table["faults"])
+    return bool(table["quarantined"]) and "error" in told
+
+
 _COLUMNS = [
-    "table", "code", "column", "rows>", "share>", "severity", "what", "row: value", "what to do",
+    "table", "code", "column", "rows>", "share>", "severity", "what", "line: value", "what to do",
 ]  # fmt: skip
 
 

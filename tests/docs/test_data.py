@@ -27,7 +27,7 @@ def told() -> set[str]:
     """Every code of these families that the product may tell of a delivery."""
     found: set[str] = set()
     for path in files("factory", "storage", "jobs"):
-        found |= set(re.findall(rf'"((?:{FAMILIES})_[A-Z_]+)"', path.read_text()))
+        found |= set(re.findall(rf'"((?:{FAMILIES})_[A-Z_]+)[": ]', path.read_text()))
     return found - OTHERS
 
 

@@ -381,6 +381,9 @@ class TestMapping:
         assert (table["read"], table["accepted"], table["quarantined"]) == (3, 2, 1)
         assert [fault["code"] for fault in table["faults"]] == ["ROW_LEFT_OUT"]
         assert cli.well(*options, "--json").json["tables"] == tried["tables"]
+        shown = cli.well("data", "show", ACME, tried["batch"]).out
+        assert "line: value" in shown
+        assert "mend" not in shown  # what the mapping leaves out wants nothing
         rows = world.stores.datasets.read(world.tenant(ACME).uid, "interactions")
         newest = rows.slice(len(rows) - 2).to_pylist()
         assert [(row["event"], row["value"]) for row in newest] == [
