@@ -34,9 +34,9 @@ class Problem(BaseModel):
 class FileProblem(Problem):
     """Of a delivery that was refused: also where in it, as far as that is known."""
 
-    file: str | None
-    line: int | None
-    column: str | None
+    file: str | None = None
+    line: int | None = None
+    column: str | None = None
 
 
 class DeliveryReport(BaseModel, extra="allow"):

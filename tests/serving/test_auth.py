@@ -23,6 +23,8 @@ BODIES: Mapping[tuple[str, str], object] = {
     ("POST", "/models/1/promote"): {"why": "a test"},
     ("POST", "/models/1/discard"): {"why": "a test"},
     ("DELETE", "/customers/C-0001"): {"why": "a test"},
+    ("POST", "/data/held/{batch}/release"): {"why": "a test"},
+    ("POST", "/data/held/{batch}/discard"): {"why": "a test"},
     ("POST", "/keys"): {},
     ("POST", "/keys/0123456789ab/rotate"): {},
 }
@@ -69,6 +71,11 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("PUT", "/data/mapping"),
         ("PUT", "/mode"),
         ("PUT", "/data/products"),
+        ("GET", "/data/reports"),
+        ("GET", "/data/reports/{batch}"),
+        ("GET", "/data/quarantine/{batch}/products"),
+        ("POST", "/data/held/{batch}/release"),
+        ("POST", "/data/held/{batch}/discard"),
         ("GET", "/rules"),
         ("POST", "/rules"),
         ("DELETE", "/rules/1"),
@@ -149,6 +156,8 @@ class TestEveryRouteBelowATenant:
                 "NO_SUCH_KEY",
                 "CONTENT_TYPE",  # of a delivery without a file
                 "NO_RECEIPT",
+                "NO_BATCH",
+                "NO_QUARANTINE",
             }
             assert inside, found.text
 
