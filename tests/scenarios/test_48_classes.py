@@ -494,7 +494,8 @@ def door(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Door]:
     world = night.world(tmp_path)
-    shipped = {"intake.holds": HoldSettings().model_dump()}  # the template of tests holds nothing
+    # The template of tests holds nothing and keeps what comes twice.
+    shipped = {"intake.holds": HoldSettings().model_dump(), "intake.duplicates": "drop"}
     for name in (ACME, BETA):
         world.stores.ledger.change_settings(name, shipped, by="test", at=NOW)
     monkeypatch.chdir(tmp_path)
