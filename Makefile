@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench bench-day bench-night lock clean
+.PHONY: help setup run test check format bench bench-day bench-night fuzz lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench-day: setup ## the lookup against its floors, latency, swaps, 4,000 tenants
 
 bench-night: setup ## the whole fleet of The Complete Journey in one night, against its floor (minutes)
 	$(BIN)/python -m benchmarks.fleet
+
+fuzz: setup ## a minute of mutated deliveries: no crash, no hang, no memory above the cap
+	RECFACTORY_FUZZ_SECONDS=$${RECFACTORY_FUZZ_SECONDS:-60} $(BIN)/pytest -q tests/faults/test_fuzz_import.py
 
 lock: ## resolve the dependencies anew (maintainers)
 	.boot/bin/uv pip compile -q --upgrade $(COMPILE) requirements-boot.in -o requirements-boot.lock

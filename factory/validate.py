@@ -1,87 +1,68 @@
-"""Does this table fit the universal schema? All faults at once, with counts and rows.
+"""Does this table fit the universal schema? All faults at once, with counts and lines.
 
-A row that does not fit is quarantined with the code of its first fault; accepted + quarantined =
-read, always. A table that cannot be used at all is refused whole.
+Chunk by chunk, so that a file may be larger than memory. A row that does not fit is quarantined
+with the code of its first fault. One about a customer who was erased is dropped, whatever else is
+wrong with it: it is counted, and nothing of it is told. Accepted + quarantined + erased = read,
+always. A table that cannot be used at all is refused whole.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schema.errors import Refused
+from factory.columns import Found, damaged, flags, looks_damaged, read, usable
+from factory.duplicates import Seen, Spellings, folded, look_alikes
+from factory.faults import HARMLESS, SAMPLES, Chunk, Fault, Tally, erasure, escaped
+from factory.localtime import LATEST_AHEAD, LocalTime
+from factory.mapped import LEFT_OUT, OF, mapped
+from schema.errors import Refused, listed
+from schema.mapping import AS_IT_COMES, TableMapping
 from schema.names import Event
-from schema.tables import CONTROL, ID_MAX_BYTES, Column, Kind, Table
+from schema.rowhash import Numbers, row_hashes
+from schema.settings import Duplicates, Matching
+from schema.tables import Column, Table
 
-EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
-"""Nothing a tenant sells from was sold before; an older time is a unit or format gone wrong."""
-
-SAMPLES = 5
-
-_CALENDAR_SECONDS = 200 * 366 * 86_400
-"""Two centuries around 1970: beyond it time zones and calendars cannot be asked."""
-
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-_ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s?(Z|[+-]\d{2}:?\d{2})?)?$"
-_ZONED = r"(Z|[T ].*[+-]\d{2}:?\d{2})$"
+_RATED = ["customer_id", "product_id", "event", "occurred_at"]
+"""Two ratings that agree in these speak of the same thing."""
 
 
-def escaped(value: str | None) -> str:
-    """A value for a message: printable, at most 80 characters, nothing that could forge a line."""
-    return "" if value is None else ascii(value)[1:-1][:80]
-
-
-_FIX = {
-    "ID_EMPTY": "send an id, or leave the row out",
-    "ID_TOO_LONG": f"shorten ids to {ID_MAX_BYTES} bytes",
-    "ID_CONTROL_CHAR": "remove control characters from ids",
-    "KEY_DUPLICATE": "send each id once; the first row was kept",
-    "REF_UNKNOWN": "send the missing customers or products first, then this file again",
-    "VALUE_TYPE": "send a plain number with a decimal point",
-    "VALUE_NOT_FINITE": "send a finite number, or leave it empty",
-    "VALUE_RANGE": "correct the value",
-    "VALUE_CHOICE": "use one of the listed words",
-    "VALUE_MISSING": "this column must not be empty",
-    "TIME_FORMAT": "use ISO 8601, like 2026-03-08T10:00:00Z",
-    "TIME_RANGE": "correct the time",
-    "CSV_SHAPE": "give every line as many fields as the header has",
-}
+_CUSTOMER = "customer_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One kind of fault in one column.
+class Report:
+    """What became of a table's rows.
 
     Attributes:
-        samples: up to five (row, value) pairs; rows count from 1, the header not included.
+        erased: rows about customers who were erased; they are nowhere.
+        rows: quarantined rows by the code of their first fault.
+        ignored: columns that nothing was made of.
     """
 
-    code: str
-    column: str
-    what: str
-    count: int
-    samples: tuple[tuple[int, str], ...]
+    table: str
+    read: int
+    accepted: int
+    quarantined: int
+    erased: int
+    faults: tuple[Fault, ...]
+    rows: Mapping[str, int]
+    ignored: tuple[str, ...]
 
     @property
-    def fix(self) -> str:
-        return _FIX[self.code]
+    def unfit(self) -> int:
+        """Quarantined rows that something is wrong with."""
+        return sum(count for code, count in self.rows.items() if code not in HARMLESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A table after validation.
-
-    Attributes:
-        accepted: the schema's columns and types, rows in the order they came.
-        quarantined: the rows as they came, as text, with ``_row`` and ``_code``.
-        ignored: columns the schema does not know.
-    """
+    """A table that was checked in one piece; see ``Checker.add`` and ``Report``."""
 
     table: str
     read: int
@@ -98,301 +79,311 @@ def check(
     zone: ZoneInfo,
     now: datetime,
     known: Mapping[str, Collection[str] | pa.Array],
+    ids: Matching = "exact",
+    duplicates: Duplicates = "keep",
+    how: TableMapping = AS_IT_COMES,
+    currency: str = "",
 ) -> Checked:
-    """Bring a delivered table into the universal schema.
+    """Check a table that is there in one piece; lines count from 1. The rest is as in ``Checker``."""
+    checker = Checker(
+        table,
+        zone=zone,
+        now=now,
+        known=known,
+        ids=ids,
+        duplicates=duplicates,
+        how=how,
+        currency=currency,
+    )
+    accepted, quarantined = checker.add(rows, np.arange(1, len(rows) + 1))
+    report = checker.report()
+    return Checked(table.name, report.read, accepted, quarantined, report.faults, report.ignored)
 
-    Args:
-        rows: columns of any type; text is parsed as each column's kind says.
-        zone: of times that name none. Where a local time occurs twice the first is taken.
-        now: aware; times more than a day later are faults.
-        known: by table name, the ids that an id pointing there may have.
 
-    Raises:
-        Refused: no rows, a required column missing or twice, a column of an unusable type.
+class Checker:
+    """Brings a delivered table into the universal schema, chunk by chunk.
+
+    Keeps 16 bytes of every interaction (32 of a rating), and the keys of customers and products.
+
+    Attributes:
+        accepted: rows so far.
+        hashes: of the rows accepted last, where they were needed.
     """
-    _check_shape(rows, table)
-    judge = _Judge(rows, now, zone)
-    columns = {}
-    for column in table.columns:
-        given = _text_or_native(rows, column)
-        columns[column.name] = judge.read(column, given)
-        if column.points_to:
-            judge.refer(column, columns[column.name], known.get(column.points_to, ()))
-    if table.key:
-        judge.unique(table.column(table.key), columns[table.key])
-    if table.name == "interactions":
-        judge.quantity_sign(columns["event"], columns["quantity"])
-    accepted = pa.table({column.name: columns[column.name] for column in table.columns})
-    known_names = {column.name for column in table.columns}
-    return Checked(
-        table=table.name,
-        read=len(rows),
-        accepted=accepted.filter(pa.array(judge.good)),
-        quarantined=judge.quarantined(),
-        faults=tuple(judge.faults),
-        ignored=tuple(name for name in rows.column_names if name not in known_names),
-    )
 
+    def __init__(
+        self,
+        table: Table,
+        *,
+        zone: ZoneInfo,
+        now: datetime,
+        known: Mapping[str, Collection[str] | pa.Array],
+        ids: Matching = "exact",
+        duplicates: Duplicates = "keep",
+        how: TableMapping = AS_IT_COMES,
+        currency: str = "",
+        erased: Callable[[pa.Array], pa.Array] | None = None,
+    ) -> None:
+        """Start.
 
-def _check_shape(rows: pa.Table, table: Table) -> None:
-    names = rows.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise Refused(
-            f"column {twice[0]!r} appears twice", "name every column once", code="SCHEMA_DUPLICATE"
+        Args:
+            zone: of times that name none. Where a local time occurs twice the first is taken.
+            now: aware; times more than a day later are faults.
+            known: by table name, the ids that an id pointing there may have; of the table itself,
+                ids that stay in force beside the delivered ones.
+            ids, duplicates: schema.settings.IntakeSettings.
+            how: what the tenant declared of its files; currency: the tenant's own.
+            erased: by customer id, whether that customer was erased.
+        """
+        self._table, self._now, self._matching = table, now, ids
+        self._drop = duplicates == "drop"
+        self._how, self._currency, self._gone = how, currency, erased
+        self._clock = LocalTime(zone, now + LATEST_AHEAD)
+        self._known = {name: Spellings(values) for name, values in known.items()}
+        self._tally = Tally()
+        self._seen, self._rated = Seen(), Seen()
+        self._keys: list[tuple[pa.Array, NDArray[np.int64]]] = []
+        self._strangers: dict[str, dict[str, tuple[int, str]]] = {}
+        self._damaged: set[str] = set()
+        self._sound: set[str] = set()
+        self._read = self.accepted = self._erased = 0
+        self._ignored: tuple[str, ...] = ()
+        self.hashes: Numbers | None = None
+
+    def add(self, came: pa.Table, lines: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
+        """Check the next rows.
+
+        Args:
+            came: delivered columns of any type; text is parsed as each column's kind says.
+            lines: of each row as it came, in the delivered file.
+
+        Returns:
+            Accepted rows, in the schema's columns and types and in their order; quarantined ones as
+            they came, as text, with ``_line`` and ``_code``.
+
+        Raises:
+            Refused: a required column missing or twice, a column of an unusable type.
+        """
+        _refuse_twice(came.column_names)
+        rows = mapped(came, self._how, self._table, delivered=self._now, currency=self._currency)
+        _check_shape(rows, self._table, came.column_names)
+        named = {column.name for column in self._table.columns} & set(rows.column_names)
+        used = {column for _, column in self._how.needs} | named
+        self.hashes = None
+        self._ignored = tuple(name for name in came.column_names if name not in used)
+        if self._gone is not None and _CUSTOMER in rows.column_names:
+            whose = next(c for c in self._table.columns if c.name == _CUSTOMER)
+            gone = flags(self._gone(usable(rows, whose)))
+            if gone.any():
+                self.drop(int(gone.sum()))
+                rows = rows.filter(pa.array(~gone))
+                if OF not in rows.column_names:
+                    came, lines = rows, lines[~gone]
+        chunk = Chunk(rows, lines, came, self._tally)
+        values = {}
+        for column in self._table.columns:
+            given = usable(rows, column)
+            if column.points_to:
+                values[column.name] = self._refer(chunk, column, given)
+            else:
+                values[column.name], found = read(column, given, self._clock, self._now)
+                for each in found:
+                    chunk.mark(column.name, each)
+            if column.name == self._table.key or column.points_to:
+                self._watch(column.name, given)
+        if self._table.key:
+            values[self._table.key] = self._unique(chunk, values[self._table.key])
+        else:
+            self._signs(chunk, values["event"], values["quantity"])
+        accepted = pa.table(values)
+        if not self._table.key:
+            self._repeats(chunk, accepted)
+        if not chunk.good.all():
+            accepted = accepted.filter(pa.array(chunk.good))
+        self._read += len(rows)
+        self.accepted += len(accepted)
+        return accepted, chunk.quarantined()
+
+    def drop(self, rows: int) -> None:
+        """Count rows of erased customers: they are read, and kept nowhere."""
+        self._read += rows
+        self._erased += rows
+
+    def add_ragged(self, ragged: Sequence[tuple[int, str, str, str]]) -> pa.Table:
+        """Quarantine (line, text, code, what) of lines that are no rows of their file."""
+        for line, text, code, what in ragged:
+            self._tally.add(Fault(code, "", what, 1, ((line, escaped(text)),)))
+            self._tally.rows[code] += 1
+        self._read += len(ragged)
+        lines, texts, codes, _ = zip(*ragged, strict=True) if ragged else ((), (), (), ())
+        return pa.table(
+            {
+                "_line": pa.array(lines, pa.int64()),
+                "_code": pa.array(codes, pa.string()),
+                "_text": pa.array(texts, pa.string()),
+            }
         )
-    missing = [c.name for c in table.columns if c.required and c.name not in names]
-    if missing:
-        raise Refused(
-            f"column {missing[0]!r} not found; found: {', '.join(names)[:200]}",
-            f"rename the columns of {table.name} as `recfactory data schema` lists them",
-            code="SCHEMA_MISSING",
-        )
-    if not len(rows):
-        raise Refused(
-            "header found, 0 data rows",
-            "send the rows, or do not send the file",
-            code="DATA_NO_ROWS",
-        )
 
+    @property
+    def keys(self) -> pa.Array:
+        """Ids accepted so far, of a table with a key."""
+        return pa.concat_arrays([ids for ids, _ in self._keys] or [pa.array([], pa.string())])
 
-def _text_or_native(rows: pa.Table, column: Column) -> pa.Array | None:
-    """The delivered values: text, numbers or timestamps; None where the column is absent."""
-    if column.name not in rows.column_names:
-        return None
-    values = rows[column.name].combine_chunks()
-    if isinstance(values, pa.ChunkedArray):  # an empty table combines to no chunk at all
-        values = pa.array([], values.type)
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    readable = _READABLE[column.kind]
-    if not (_is_text(values.type) or any(fits(values.type) for fits in readable)):
-        raise Refused(
-            f"column {column.name!r} has the type {values.type}",
-            "send plain text, or numbers and times where the schema has them",
-            code="PARQUET_UNSUPPORTED",
-        )
-    try:
-        values.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise Refused(
-            f"column {column.name!r} holds bytes that are not UTF-8 text: {error}",
-            "write the file again",
-            code="TEXT_ENCODING",
-        ) from error
-    return values.cast(pa.string()) if _is_text(values.type) else values
+    def report(self) -> Report:
+        """What became of all rows.
 
-
-def _is_text(kind: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_string_view(kind)
-        or types.is_null(kind)
-    )
-
-
-_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-_READABLE: Mapping[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
-    Kind.ID: _NUMBERS,
-    Kind.TEXT: (*_NUMBERS, pa.types.is_boolean, pa.types.is_date),
-    Kind.NUMBER: _NUMBERS,
-    Kind.TIME: (pa.types.is_timestamp, pa.types.is_date, pa.types.is_integer),
-    Kind.CHOICE: (),
-}
-"""Types a column of each kind may have beside text."""
-
-
-class _Judge:
-    """Collects faults; a row keeps the code of its first one."""
-
-    def __init__(self, rows: pa.Table, now: datetime, zone: ZoneInfo) -> None:
-        self._rows, self._now, self._zone = rows, now, zone
-        self.good = np.ones(len(rows), bool)
-        self._codes = np.full(len(rows), "", object)
-        self.faults: list[Fault] = []
-
-    def read(self, column: Column, given: pa.Array | None) -> pa.Array:
-        if given is None:
-            given = pa.nulls(len(self._rows), pa.string())
-        readers: dict[Kind, Callable[[Column, pa.Array], pa.Array]] = {
-            Kind.ID: self._id,
-            Kind.TEXT: self._plain_text,
-            Kind.NUMBER: self._number,
-            Kind.TIME: self._time,
-            Kind.CHOICE: self._choice,
-        }
-        return readers[column.kind](column, given)
-
-    def refer(self, column: Column, ids: pa.Array, known: Collection[str] | pa.Array) -> None:
-        values = known if isinstance(known, pa.Array) else pa.array(list(known), pa.string())
-        found = _flags(pc.is_in(ids, values.cast(pa.string())))
-        what = f"{column.name} is not among the {column.points_to}"
-        self._fault("REF_UNKNOWN", column, ~found & self.good, ids, what)
-
-    def unique(self, column: Column, ids: pa.Array) -> None:
-        fitting = pd.Series(ids.to_pandas())[self.good]
-        again = np.zeros(len(ids), bool)
-        again[self.good] = fitting.duplicated(keep="first").to_numpy()
-        self._fault("KEY_DUPLICATE", column, again, ids, f"{column.name} comes twice")
-
-    def quantity_sign(self, events: pa.Array, quantities: pa.Array) -> None:
-        returns = _flags(pc.equal(events, Event.RETURN.value))
-        wrong = ~returns & _flags(pc.less_equal(quantities, 0.0))
-        what = "quantity must be above 0; only a return may be negative"
-        column = Column("quantity", Kind.NUMBER, "")
-        self._fault("VALUE_RANGE", column, wrong & self.good, quantities, what)
-
-    def quarantined(self) -> pa.Table:
-        bad = np.flatnonzero(~self.good)
-        names = self._rows.column_names
-        columns = {name: _as_text(self._rows[name]).take(pa.array(bad)) for name in names}
-        columns["_row"] = pa.chunked_array([pa.array(bad + 1)])
-        columns["_code"] = pa.chunked_array([pa.array(self._codes[bad], pa.string())])
-        return pa.table(columns)
-
-    def _id(self, column: Column, given: pa.Array) -> pa.Array:
-        if pa.types.is_floating(given.type):
+        Raises:
+            Refused: there were none, or all ids of a column went through a program's numbers.
+        """
+        if not self._read:
             raise Refused(
-                f"{column.name} is a column of decimal numbers; ids like 17733.0 are damaged",
-                "export ids as text",
-                code="ID_NUMERIC_DAMAGE",
+                "header found, 0 data rows",
+                "send the rows, or do not send the file",
+                code="DATA_NO_ROWS",
             )
+        for name in sorted(self._damaged - self._sound):
+            raise damaged(name)
+        if self._erased:
+            self._tally.add(erasure(self._erased))
+        if self._ignored:
+            names = ", ".join(map(escaped, self._ignored))[:80]
+            what = f"the schema does not have these columns: {names}"
+            self._tally.add(Fault("SCHEMA_EXTRA", "", what, len(self._ignored), (), "warning"))
+        if self._matching == "ask":
+            for fault in self._look_alikes():
+                self._tally.add(fault)
+        return Report(
+            table=self._table.name,
+            read=self._read,
+            accepted=self.accepted,
+            quarantined=self._read - self.accepted - self._erased,
+            erased=self._erased,
+            faults=self._tally.faults(self._read),
+            rows=dict(self._tally.rows),
+            ignored=self._ignored,
+        )
+
+    def _refer(self, chunk: Chunk, column: Column, given: pa.Array) -> pa.Array:
+        """Ids of another table: whoever is known there needs no further look."""
         ids = given.cast(pa.string())
-        empty = _flags(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(ids)), 0), missing=True)
-        if column.required:
-            self._fault("ID_EMPTY", column, empty, ids, f"{column.name} is empty")
-        long = _flags(pc.greater(pc.binary_length(ids), ID_MAX_BYTES))
-        self._fault("ID_TOO_LONG", column, long, ids, f"{column.name} is over {ID_MAX_BYTES} bytes")
-        control = _flags(pc.match_substring_regex(ids, CONTROL))
-        what = f"{column.name} holds a control character"
-        self._fault("ID_CONTROL_CHAR", column, control, ids, what)
+        known = self._known.get(column.points_to) or Spellings(())
+        if self._matching == "folded":
+            ids = known.spelled(ids)
+        at = known.place(ids)
+        if not at.null_count:
+            return ids
+        strange = flags(pc.is_null(at))
+        some = np.flatnonzero(strange)
+        others = ids.take(pa.array(some))
+        for found in read(column, others, self._clock, self._now)[1]:
+            rows = np.zeros(len(ids), bool)
+            rows[some] = found.rows
+            chunk.mark(column.name, Found(found.code, found.what, rows, ids))
+        what = f"{column.name} is not among the {column.points_to}"
+        chunk.mark(column.name, Found("REF_UNKNOWN", what, strange & chunk.good, ids))
+        if self._matching == "ask":
+            met = self._strangers.setdefault(column.name, {})
+            for row, mine, theirs in known.alike(others):
+                met.setdefault(mine, (int(chunk.lines[some[row]]), theirs))
         return ids
 
-    def _plain_text(self, column: Column, given: pa.Array) -> pa.Array:
-        return _emptied(given.cast(pa.string()))
+    def _unique(self, chunk: Chunk, ids: pa.Array) -> pa.Array:
+        same = ids
+        if self._matching == "folded":
+            in_force = self._known.get(self._table.name) or Spellings(())
+            ids, same = in_force.spelled(ids), folded(ids)
+        good = np.flatnonzero(chunk.good)
+        again = np.zeros(len(ids), bool)
+        again[good] = self._seen.again(row_hashes(pa.table({"": same.take(pa.array(good))})))
+        what = f"{self._table.key} comes twice"
+        code = LEFT_OUT if self._how.repeated_keys else "KEY_DUPLICATE"
+        chunk.mark(self._table.key, Found(code, what, again, ids))
+        self._keys.append((ids.filter(pa.array(chunk.good)), chunk.lines[chunk.good]))
+        return ids
 
-    def _number(self, column: Column, given: pa.Array) -> pa.Array:
-        if pa.types.is_string(given.type):
-            text = _emptied(given)
-            word = _flags(pc.match_substring_regex(text, r"(?i)^\s*[+-]?(nan|inf(inity)?)\s*$"))
-            shaped = _flags(pc.match_substring_regex(text, _NUMBER))
-            wrong = ~shaped & ~word & _flags(pc.is_valid(text))
-            self._fault("VALUE_TYPE", column, wrong, text, f"{column.name} is not a number")
-            readable = pc.if_else(pa.array(shaped | word), pc.utf8_trim_whitespace(text), None)
-            numbers = readable.cast(pa.float64())
-        else:
-            numbers = given.cast(pa.float64(), safe=False)
-        endless = _flags(pc.invert(pc.is_finite(numbers)))
-        what = f"{column.name} is not a finite number"
-        self._fault("VALUE_NOT_FINITE", column, endless, numbers, what)
-        outside = np.zeros(len(numbers), bool)
-        if column.least is not None:
-            outside |= _flags(pc.less(numbers, column.least))
-        if column.most is not None:
-            outside |= _flags(pc.greater(numbers, column.most))
-        what = (
-            f"{column.name} is outside {column.least:g} to {column.most:g}" if outside.any() else ""
+    def _signs(self, chunk: Chunk, events: pa.Array, quantities: pa.Array) -> None:
+        returns = flags(pc.equal(events, Event.RETURN.value))
+        wrong = ~returns & flags(pc.less_equal(quantities, 0.0))
+        what = "quantity must be above 0; only a return may be negative"
+        chunk.mark("quantity", Found("VALUE_RANGE", what, wrong & chunk.good, quantities))
+
+    def _repeats(self, chunk: Chunk, rows: pa.Table) -> None:
+        """Rows that are the same in every column; ratings that differ in their stars alone.
+
+        Of a rating both stay, in their order: nothing reads the stars today, and whoever will can
+        take the later line. Order lines that differ are two lines: in a year of a wholesaler's
+        invoices there are ten thousand of them with the same product at the same minute.
+        """
+        ratings = flags(pc.equal(rows["event"], Event.RATING.value)) & chunk.good
+        looked_at = chunk.good if self._drop else ratings
+        again = np.zeros(len(rows), bool)
+        if looked_at.any():
+            some = rows if looked_at.all() else rows.filter(pa.array(looked_at))
+            hashes = row_hashes(some)
+            again[looked_at] = repeated = self._seen.again(hashes)
+            self.hashes = hashes[:, ~repeated] if self._drop else None
+        if self._drop and again.any():
+            what = "the same in every column as a line before it"
+            chunk.mark("", Found("ROW_DUPLICATE", what, again, _pairs(rows)))
+        once = ratings & ~again
+        if once.any():
+            other = np.zeros(len(rows), bool)
+            some = rows.select(_RATED).filter(pa.array(once))
+            other[once] = self._rated.again(row_hashes(some))
+            if other.any():
+                what = "the same customer, product and time as a line before it, another rating"
+                chunk.mark("value", Found("ROW_CONFLICT", what, other, _pairs(rows), warning=True))
+
+    def _watch(self, name: str, given: pa.Array) -> None:
+        """Remember whether a column holds nothing but ids that a spreadsheet made numbers of."""
+        if name not in self._sound and pa.types.is_string(given.type):
+            wrong, filled = looks_damaged(given)
+            if wrong < filled:
+                self._sound.add(name)
+            elif filled:
+                self._damaged.add(name)
+
+    def _look_alikes(self) -> Iterator[Fault]:
+        what = "ids that differ only by case, blanks at their ends or Unicode form"
+        for name, met in self._strangers.items():
+            pairs = [(line, mine, theirs) for mine, (line, theirs) in met.items()]
+            if pairs:
+                yield _alike(name, what, len(pairs), pairs)
+        if self._keys:
+            in_force = self._known.get(self._table.name) or Spellings(())
+            lines = np.concatenate([lines for _, lines in self._keys])
+            count, pairs_at = look_alikes(self.keys, in_force.values)
+            if count:
+                pairs = [(int(lines[row]), mine, theirs) for row, mine, theirs in pairs_at]
+                yield _alike(self._table.key, what, count, pairs)
+
+
+def _pairs(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["customer_id"], rows["product_id"], " ")
+
+
+def _alike(column: str, what: str, count: int, pairs: Sequence[tuple[int, str, str]]) -> Fault:
+    samples = tuple(
+        (line, f"{escaped(mine)[:38]} = {escaped(theirs)[:38]}") for line, mine, theirs in pairs
+    )
+    return Fault("ID_LOOKALIKE", column, what, count, samples[:SAMPLES], "warning")
+
+
+def _refuse_twice(found: Sequence[str]) -> None:
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        raise Refused(
+            f"column {twice[0][:80]!r} appears twice",
+            "name every column once",
+            code="SCHEMA_DUPLICATE",
         )
-        self._fault("VALUE_RANGE", column, outside & ~endless, numbers, what)
-        if column.default is not None:
-            numbers = pc.fill_null(numbers, column.default)
-        return numbers
 
-    def _choice(self, column: Column, given: pa.Array) -> pa.Array:
-        words = pc.utf8_trim_whitespace(_emptied(given.cast(pa.string())))
-        if column.default is not None:
-            words = pc.fill_null(words, column.default)
-        elif column.required:
-            missing = _flags(pc.is_null(words))
-            self._fault("VALUE_MISSING", column, missing, words, f"{column.name} is empty")
-        right = _flags(pc.is_in(words, pa.array(column.choices)), missing=True)
-        what = f"{column.name} is none of {', '.join(column.choices)}"
-        self._fault("VALUE_CHOICE", column, ~right & _flags(pc.is_valid(words)), words, what)
-        return words
 
-    def _time(self, column: Column, given: pa.Array) -> pa.Array:
-        if pa.types.is_timestamp(given.type) or pa.types.is_date(given.type):
-            text = given
-            instants, far = self._native_times(given)
-        else:
-            text = _emptied(given.cast(pa.string()))
-            instants, far = self._parsed_times(text), np.zeros(len(text), bool)
-        valid = _flags(pc.is_valid(text))
-        if column.required:
-            self._fault("VALUE_MISSING", column, ~valid, text, f"{column.name} is empty")
-        unread = valid & instants.isna().to_numpy() & ~far
-        self._fault("TIME_FORMAT", column, unread, text, f"{column.name} cannot be read as a time")
-        latest = pd.Timestamp(self._now) + timedelta(days=1)
-        outside = ((instants < EARLIEST) | (instants > latest)).to_numpy() | far
-        what = f"{column.name} is before {EARLIEST.year} or more than a day in the future"
-        self._fault("TIME_RANGE", column, outside, text, what)
-        return pa.array(instants.dt.as_unit("us"), pa.timestamp("us", "UTC"))
-
-    def _parsed_times(self, text: pa.Array) -> "pd.Series[pd.Timestamp]":
-        shaped = _flags(pc.match_substring_regex(text, _ISO_TIME))
-        zoned = shaped & _flags(pc.match_substring_regex(text, _ZONED))
-        words = pd.Series(text.to_pandas(), dtype=object)
-        instants = pd.Series(pd.NaT, index=words.index, dtype="datetime64[us, UTC]")
-        if zoned.any():
-            read = pd.to_datetime(words[zoned], format="ISO8601", utc=True, errors="coerce")
-            instants[zoned] = read.dt.as_unit("us")
-        local = shaped & ~zoned
-        if local.any():
-            read = pd.to_datetime(words[local], format="ISO8601", errors="coerce")
-            instants[local] = self._in_zone(read)
-        return instants
-
-    def _native_times(self, given: pa.Array) -> tuple["pd.Series[pd.Timestamp]", NDArray[np.bool_]]:
-        """Instants, and which rows lie so far off that no calendar holds them."""
-        zoned = pa.types.is_timestamp(given.type) and given.type.tz is not None
-        if pa.types.is_timestamp(given.type):
-            given = given.cast(pa.timestamp(given.type.unit))
-        wide = given.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-        far = _flags(pc.greater(pc.abs_checked(pc.fill_null(wide, 0)), _CALENDAR_SECONDS))
-        kept = pc.if_else(pa.array(far), pa.scalar(None, given.type), given)
-        times = pd.Series(kept.cast(pa.timestamp("us"), safe=False).to_pandas())
-        times = times.astype("datetime64[us]")
-        return (times.dt.tz_localize("UTC") if zoned else self._in_zone(times)), far
-
-    def _in_zone(self, local: "pd.Series[pd.Timestamp]") -> "pd.Series[pd.Timestamp]":
-        first = np.ones(len(local), bool)  # "ambiguous" True: summer time, the first occurrence
-        placed = local.dt.tz_localize(self._zone, ambiguous=first, nonexistent="shift_forward")
-        return placed.dt.tz_convert("UTC").dt.as_unit("us")
-
-    def _fault(
-        self, code: str, column: Column, rows: NDArray[np.bool_], values: pa.Array, what: str
-    ) -> None:
-        where = np.flatnonzero(rows)
-        if not len(where):
-            return
-        shown = values.take(pa.array(where[:SAMPLES])).cast(pa.string()).to_pylist()
-        samples = tuple(
-            (int(row) + 1, escaped(value))
-            for row, value in zip(where[:SAMPLES], shown, strict=True)
+def _check_shape(rows: pa.Table, table: Table, found: Sequence[str]) -> None:
+    missing = [c.name for c in table.columns if c.required and c.name not in rows.column_names]
+    if missing:
+        raise Refused(
+            f"column {missing[0]!r} not found; found: {listed(found)}",
+            f"map the columns of {table.name}, as `recfactory data suggest FILE` proposes, or name "
+            "them as `recfactory data schema` does",
+            code="SCHEMA_MISSING",
         )
-        self.faults.append(Fault(code, column.name, what, len(where), samples))
-        first = rows & self.good
-        self._codes[first] = code
-        self.good &= ~rows
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Any column as text, for a person to read and repair."""
-    try:
-        return column.cast(pa.string())
-    except pa.ArrowException:
-        told = [None if value is None else str(value) for value in column.to_pylist()]
-        return pa.chunked_array([pa.array(told, pa.string())])
-
-
-def _flags(values: pa.Array, *, missing: bool = False) -> NDArray[np.bool_]:
-    filled = pc.fill_null(values, missing)
-    return np.asarray(filled.to_numpy(zero_copy_only=False), bool)
-
-
-def _emptied(text: pa.Array) -> pa.Array:
-    """Blank text becomes null: an empty CSV field says nothing."""
-    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0)
-    return pc.if_else(pc.fill_null(blank, True), pa.scalar(None, pa.string()), text)

@@ -9,9 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schema.dates import midnight
-from schema.names import Event, FeedbackKind, Status
+from schema.names import CustomerStatus, Event, FeedbackKind, Status
 from schema.records import History, Product, Tenant
 from storage.stores import Stores
 from tenants.order import zone
@@ -66,6 +67,9 @@ def read_data(
 ) -> Data:
     """Read what a night of this date may know; one version of the data, whatever is imported now.
 
+    Whoever was erased is not in it, even where their rows still are: erased a moment ago, or put
+    back with a backup.
+
     Args:
         feedback_until: leave out feedback that reached the ledger later (None: take all).
         heard: whether there is any feedback; most of a fleet gave none, and is not asked for it.
@@ -76,22 +80,30 @@ def read_data(
     dataset = stores.datasets.required(tenant.uid)
     local = zone(tenant.timezone)
     before = midnight(night, local)
-    told = (
-        capped(stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until), local)
-        if heard
-        else []
+    erased = stores.erased.of(tenant.uid)
+    events = (
+        stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until) if heard else []
     )
+    told = capped([e for e in events if not erased.holds(e["customer_id"])], local)
     ids = hashlib.sha256("\n".join(event["event_id"] for event in told).encode()).hexdigest()[:8]
     tables = {
         name: stores.datasets.read(tenant.uid, name, dataset)
         for name in ("customers", "products", "interactions")
     }
     return Data(
-        customers=tables["customers"],
+        customers=_active(erased.without(tables["customers"])),
         products=tables["products"],
-        interactions=with_feedback(tables["interactions"], told),
+        interactions=with_feedback(erased.without(tables["interactions"]), told),
         fingerprint=f"{dataset.fingerprint}+{ids}" if told else dataset.fingerprint,
     )
+
+
+def _active(customers: pa.Table) -> pa.Table:
+    """Without those who are closed: as if a full file had left them out."""
+    if "status" not in customers.column_names:  # accepted before the column was there
+        return customers
+    closed = pc.equal(customers["status"], CustomerStatus.CLOSED.value)
+    return customers.filter(pc.invert(pc.fill_null(closed, False)))
 
 
 def capped(told: Sequence[dict[str, Any]], local: ZoneInfo) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.csv as pc
+import pyarrow.compute as pc
+import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
 from schema.errors import NotThere, Refused
@@ -20,6 +21,7 @@ from schema.rules import ruling
 from storage import durable
 from storage.durable import Disk
 from storage.editions import Edition
+from storage.erased import Marks
 from storage.stores import Stores
 from tenants.answer import Ask, Shown, answer, stale_from, unsold
 from tenants.lifecycle import serves
@@ -41,7 +43,7 @@ AT_ONCE = 1_000
 
 ENDINGS: Mapping[str, Callable[[str, pa.Schema], Any]] = {
     ".parquet": lambda path, schema: pq.ParquetWriter(path, schema, compression="zstd"),
-    ".csv": pc.CSVWriter,
+    ".csv": pc_csv.CSVWriter,
 }
 
 
@@ -52,6 +54,11 @@ class Opened:
     tenant: Tenant
     edition: Edition
     shown: Shown
+    erased: Marks
+
+    def own(self, customer: str) -> bytes | None:
+        """A customer's own list, packed; None for a stranger."""
+        return None if self.erased.holds(customer) else self.edition.lists.of(customer)
 
 
 @contextmanager
@@ -95,7 +102,7 @@ def opened(
             unsold(edition.products, stores.datasets.sellable(tenant.uid)),
             ruling(tenant.rules, edition.products, now),
         )
-        yield Opened(tenant, edition, shown)
+        yield Opened(tenant, edition, shown, stores.erased.of(tenant.uid))
     finally:
         edition.lists.close()
 
@@ -107,7 +114,7 @@ def export(
 
     Every row is made by the lookup's own code (``tenants.answer``): what cannot be sold any more
     is left out, the tenant's rules are obeyed, and the ranks close up. Rows are sorted by customer id (by its bytes), then rank;
-    the list for strangers is not among them.
+    the list for strangers is not among them. In CSV no text begins like a formula.
 
     Args:
         path: ends as one of ENDINGS says; replaced if it exists.
@@ -131,12 +138,27 @@ def export(
         named = COLUMNS.with_metadata({name: str(fact) for name, fact in facts.items()})
         with ENDINGS[path.suffix](str(place), named) as writer:
             for listed, batch in _batches(source, bought):
+                batch = harmless(batch) if path.suffix == ".csv" else batch
                 writer.write_batch(batch.replace_schema_metadata(named.metadata))
                 customers, rows = customers + listed, rows + batch.num_rows
                 advance(customers, len(source.edition.lists))
 
     durable.replace_by(Disk(), path.absolute(), write)
     return customers, rows
+
+
+def harmless(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Texts that a spreadsheet would run get an apostrophe in front, which it takes for a sign of text.
+
+    One that is there already is doubled, so that taking one away gives back every text.
+    """
+    columns = [
+        pc.replace_substring_regex(column, r"^('*[=+\-@\t\r\n])", r"'\1")
+        if pa.types.is_string(column.type)
+        else column
+        for column in rows.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
 def _named(stores: Stores, tenant: Tenant, number: int | None) -> tuple[int, str, datetime]:
@@ -157,7 +179,7 @@ def _no_edition(tenant: Tenant, what: str) -> NotThere:
 
 def _batches(source: Opened, bought: Bought) -> Iterator[tuple[int, pa.RecordBatch]]:
     """How many customers, and their rows."""
-    each = source.edition.lists.each()
+    each = (pair for pair in source.edition.lists.each() if not source.erased.holds(pair[0]))
     while block := list(islice(each, AT_ONCE)):
         rows = [row for customer, own in block for row in _rows(source, customer, own, bought)]
         yield len(block), pa.RecordBatch.from_pylist(rows, COLUMNS)

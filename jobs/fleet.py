@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+from jobs.erasing import finish
 from jobs.executors import Executor, InProcess, Processes
 from jobs.night import Begun, begin, conclude, search_due
 from schema.config import Config
@@ -120,6 +121,7 @@ def run_fleet(
 
     if tasks:
         _deliver(stores)
+        finish(stores, datetime.now(UTC))  # before: who is erased is in no list of tonight
         run = _Run(stores, config, keep)
         executor(stores, config, tasks).run(run.begun(tasks), run.publish)
     return sorted(results, key=tenant_of)

@@ -21,7 +21,7 @@ from schema.config import Config
 from schema.errors import FactoryError
 from schema.names import TenantId
 from schema.records import Tenant
-from storage.imports import Imported
+from storage.imports import Told
 from storage.stores import Stores, open_stores
 
 _AT_ONCE = 250
@@ -60,7 +60,7 @@ def take_in(
     left = [(tenants[name], part) for name, part in named.items() if name not in delivered]
     for name in named.keys() & delivered:
         done(named[name].number, None)
-    found: list[Imported] = []
+    found: list[Told] = []
     for part, result in _imported(config, left, folder, by):
         if isinstance(result, FactoryError):
             done(part.number, result)
@@ -68,9 +68,9 @@ def take_in(
         found += result
         done(part.number, None)
         if len(found) >= _AT_ONCE:
-            stores.imports.record_all(found, by=by, at=now)
+            stores.imports.record_all(found)
             found = []
-    stores.imports.record_all(found, by=by, at=now)
+    stores.imports.record_all(found)
     return list(named)
 
 
@@ -83,7 +83,7 @@ def _batched(rows: Iterator[Any]) -> Iterator[list[Any]]:
         yield some
 
 
-Result = list[Imported] | FactoryError
+Result = list[Told] | FactoryError
 
 
 def _imported(

@@ -278,7 +278,7 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
         )
     return Conclusion(
         outcome=decided.verdict.outcome,
-        because=decided.verdict.because,
+        because=f"{_stale(before, data)}{decided.verdict.because}",
         figures={
             "customers": len(history.customers),
             "products": len(data.products),
@@ -312,6 +312,14 @@ def search_due(before: Before, settings: TenantSettings, night: date) -> bool:
     won = last is not None and last.outcome is Outcome.PROMOTED
     judged = figures.get("challenger" if won else "incumbent") or {}
     return due(before.choice, night, judged.get("ndcg_at_10"), settings.tuning)
+
+
+def _stale(before: Before, data: Data) -> str:
+    """That nothing came since the last night's work; its days went by all the same."""
+    last = before.published
+    if not last or last[0].figures.get("data_fingerprint") != data.fingerprint:
+        return ""
+    return f"no new data since the night of {last[0].night}; "
 
 
 def _tuned(

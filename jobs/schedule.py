@@ -6,27 +6,81 @@ night, because a night is named by its tenant and business date and the ledger l
 """
 
 import logging
+from contextlib import closing
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.blocking import BlockingScheduler
 
+from jobs import erasing, leaving
+from jobs.collect import Collected, collect_fleet, waiting
 from jobs.fleet import due, run_fleet
+from jobs.pull import Came, pull_all
+from jobs.upkeep import look_after
 from schema.config import Config
-from schema.records import NightReport
+from schema.errors import FactoryError, Problem, Refused
+from schema.names import TenantId
+from schema.records import NightReport, Tenant
+from storage.source import Source
 from storage.stores import Stores
 
 log = logging.getLogger("recfactory.schedule")
 
 
 def wave(stores: Stores, config: Config, now: datetime) -> int:
-    """Run what is due at this moment; returns how many tenants that were."""
+    """Take in what was delivered, then run what is due; returns how many tenants that were.
+
+    An inbox is looked into whenever something whole lies in it, and before its tenant's night.
+    """
+    erasing.finish(stores, now)  # what was erased by day is removed within the hour, whoever is due
+    leaving.finish(stores, config.leaving, now)
     tasks = due(stores, now)
+    if tasks and config.source.given:
+        _pull(stores, config, [stores.ledger.tenant(task.tenant) for task in tasks], now)
+    tonight = {task.tenant for task in tasks}
+    delivered = [t for t in stores.ledger.tenants() if t.tenant in tonight or _waits(stores, t)]
+    collect_fleet(stores, config, [tenant.tenant for tenant in delivered], _tell)
     for result in run_fleet(stores, config, tasks, lambda _: None):
         if isinstance(result, NightReport):
             log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
         else:
             log.error("%s, %s: %s", result.task.tenant, result.task.night, result.because)
+    for task in tasks:
+        _look_after(stores, task.tenant, now)
     return len(tasks)
+
+
+def _pull(stores: Stores, config: Config, tenants: list[Tenant], now: datetime) -> None:
+    """What is new at the source comes first; a night goes on with what is there if nothing comes."""
+    try:
+        with closing(Source(config.source)) as source:
+            for pulled in pull_all(stores, config, tenants, source, by="schedule", now=now):
+                level = logging.ERROR if pulled.came in (Came.FAILED, Came.HELD) else logging.INFO
+                log.log(level, "%s, pull: %s, %s", pulled.tenant, pulled.came, pulled.because)
+    except Refused as problem:
+        log.error("pull: %s", problem)
+
+
+def _waits(stores: Stores, tenant: Tenant) -> bool:
+    try:
+        return waiting(stores, tenant)
+    except OSError as error:  # one tenant's folder must not stop the others
+        log.error("%s: its deliveries cannot be looked at: %s", tenant.tenant, error)
+        return False
+
+
+def _tell(found: Collected) -> None:
+    level = logging.INFO if found.outcome == "accepted" else logging.WARNING
+    said = found.problem or {"code": (found.report or {}).get("batch"), "message": found.outcome}
+    files = ", ".join(found.files)
+    log.log(level, "%s, %s: %s, %s", found.tenant, files, said["code"], said["message"])
+
+
+def _look_after(stores: Stores, name: TenantId, now: datetime) -> None:
+    """Once a day, after the tenant's night; what goes wrong is told, and tried again tomorrow."""
+    try:
+        look_after(stores, name, now)
+    except (Problem, FactoryError, OSError) as error:
+        log.error("%s, upkeep: %s", name, error)
 
 
 def scheduler(stores: Stores, config: Config) -> BlockingScheduler:

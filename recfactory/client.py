@@ -6,20 +6,26 @@
         answer = acme.recommendations("C-1042", limit=5)
         acme.feedback([Event("C-1042", answer.recommendations[0].product_id, "shown")])
 
+    with Client("https://recs.example", "acme", admins_key) as acme:
+        report = acme.upload("interactions", Path("interactions-2026-11-22.csv.gz"))
+
 Needs httpx2 and nothing else of this project, so this one file may be copied. Every call may be
 repeated without harm (an event counts once by its id), so calls are repeated where the server could
 not be reached, is busy (429) or away (502, 503, 504): after what ``Retry-After`` asks for, else after
 a random part of a growing pause, until ``patience`` seconds are over.
 """
 
+import base64
+import hashlib
 import random
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -28,11 +34,20 @@ import httpx2
 
 Kind = Literal["shown", "clicked", "accepted", "dismissed", "purchased"]
 Mode = Literal["on", "freeze", "off"]
+Table = Literal["customers", "products", "interactions"]
 
 AGAIN = frozenset({429, 502, 503, 504})
 """Answers that a repetition may change."""
 MOST_EVENTS = 1000
 """In one request; ``feedback`` sends more in several."""
+FILES = {
+    ".csv": "text/csv",
+    ".jsonl": "application/x-ndjson",
+    ".ndjson": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+}
+"""What ``upload`` takes a file for, by the end of its name; ".gz" or ".zst" may follow."""
+PACKED = {".gz": "gzip", ".zst": "zstd"}
 
 
 class Problem(Exception):
@@ -122,7 +137,33 @@ class Result:
     detail: str | None = None
 
 
-_Record = TypeVar("_Record", Recommendation, Recommendations, Result)
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """What became of a table's rows; accepted and quarantined together are all that were read."""
+
+    table: str
+    read: int
+    accepted: int
+    quarantined: int
+    faults: Sequence[Mapping[str, Any]] = ()
+    """``code``, ``column``, ``what``, ``count``, ``share``, ``samples`` and ``fix`` of each."""
+    ignored_columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a delivery."""
+
+    tenant: str
+    batch: str
+    """Made of the file's bytes: the same file is always called so."""
+    state: str
+    """``accepted``; ``held`` for a person; ``waiting``: the import takes longer."""
+    dry_run: bool
+    tables: tuple[TableReport, ...]
+
+
+_Record = TypeVar("_Record", Recommendation, Recommendations, Result, Report, TableReport)
 
 
 class Client:
@@ -221,6 +262,45 @@ class Client:
             results += [_read(Result, line) for line in answer["results"]]
         return results
 
+    def upload(
+        self,
+        table: Table,
+        path: Path,
+        *,
+        how: Literal["add", "replace"] | None = None,
+        dry_run: bool = False,
+        timeout: float = 60.0,
+    ) -> Report:
+        """Deliver a file, never wholly in memory; for the tenant's admin.
+
+        Args:
+            path: its name says what it is, as ``interactions-2026-11-22.csv.gz``.
+            how: None: customers and products replace what is there, interactions add to it.
+            dry_run: check and report; keep nothing.
+            timeout: seconds without any progress.
+
+        Raises:
+            Problem: nothing of it was taken. The same file may be sent again: it counts once.
+        """
+        with path.open("rb") as file:
+            digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
+        headers = {
+            **_content(path),
+            "Content-Digest": f"sha-256=:{digest}:",
+            "Content-Length": str(path.stat().st_size),
+        }
+        params = {"dry_run": str(dry_run).lower()} | ({"how": how} if how else {})
+        answer = self._call(
+            "PUT",
+            f"data/{table}",
+            params=params,
+            headers=headers,
+            timeout=timeout,
+            content=_Pieces(path),
+        ).json()
+        tables = tuple(_read(TableReport, line) for line in answer["tables"])
+        return _read(Report, {**answer, "tables": tables})
+
     def mode(self) -> Mode:
         """What the tenant's switch says; for its admin."""
         mode: Mode = self._call("GET", "mode").json()["mode"]
@@ -265,6 +345,29 @@ class Client:
                 raise problem
             self._sleep(wait)
             pause *= 2
+
+
+class _Pieces:
+    """A file's bytes, from the first one on whenever they are asked for: a repetition asks again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            while piece := file.read(1 << 16):
+                yield piece
+
+
+def _content(path: Path) -> dict[str, str]:
+    """What a file's name says it is."""
+    *rest, last = path.suffixes or [""]
+    packed = PACKED.get(last.lower())
+    kind = FILES.get((rest[-1] if packed and rest else last).lower())
+    if kind is None:
+        name = f"{path.name} does not say what it is"
+        raise Problem("FILE_NAME", name, f"end it in {', '.join(FILES)}, and .gz or .zst", None)
+    return {"Content-Type": kind, **({"Content-Encoding": packed} if packed else {})}
 
 
 def _segment(text: str) -> str:

@@ -15,11 +15,15 @@ from yaml import YAMLError
 from schema.errors import Refused
 from schema.names import Role
 from schema.settings import TenantSettings
+from schema.source import SourceDatabase
 
 SHIPPED = Path(__file__).parent.parent / "config.yaml"
 
-_NOT_KEYS = ("RECFACTORY_CONFIG", "RECFACTORY_LOG")
-"""Variables that are not keys of the file: where it lies, and how much the log says."""
+ACTOR = "RECFACTORY_ACTOR"
+"""Who is behind a command that the server starts for somebody, for the audit trail."""
+
+_NOT_KEYS = ("RECFACTORY_CONFIG", "RECFACTORY_LOG", ACTOR)
+"""Variables that are not keys of the file: where it lies, how much the log says, who is behind it."""
 
 _HERE = ("127.0.0.1", "::1", "localhost")
 
@@ -48,6 +52,11 @@ class Publishing(_Part):
     keep_models: int = Field(4, ge=2)
 
 
+class Leaving(_Part):
+    grace_days: float = Field(30, gt=0)
+    most_a_day: int = Field(3, ge=1)
+
+
 class Limits(_Part):
     key_per_second: float = Field(500, gt=0)
     key_burst: float = Field(1000, ge=1)
@@ -71,6 +80,18 @@ class Serving(_Part):
     limits: Limits = Limits()
     metrics_tenants: int = Field(200, ge=0)
     metrics_open: bool = False
+
+
+class Deliveries(_Part):
+    keep_days: float = Field(14, gt=0)
+    settle_hours: float = Field(6, gt=0)
+    waiting_bytes: int = Field(8 * 2**30, ge=1)
+    waiting_files: int = Field(32, ge=1)
+    bytes_per_second: int = Field(16 * 2**10, ge=1)
+    imports: int = Field(2, ge=1)
+    import_minutes: float = Field(60, gt=0)
+    import_bytes: int = Field(6 * 2**30, ge=2**30)
+    answer_seconds: float = Field(20, ge=0, le=20)
 
 
 class Oidc(_Part):
@@ -111,9 +132,19 @@ class Config(BaseSettings):
     ledger: Ledger = Ledger()
     nightly: Nightly = Nightly()
     publishing: Publishing = Publishing()
+    deliveries: Deliveries = Deliveries()
+    leaving: Leaving = Leaving()
     serving: Serving = Serving()
     oidc: Oidc = Oidc()
+    source: SourceDatabase = SourceDatabase()
     template: TenantSettings = TenantSettings()
+
+    @model_validator(mode="after")
+    def _names_no_client(self) -> "Config":
+        """It would be every tenant's: all of them would get one client's data."""
+        if self.template.source.client:
+            raise ValueError("template.source.client must stay empty: it is each tenant's own")
+        return self
 
     @classmethod
     def settings_customise_sources(

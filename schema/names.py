@@ -53,6 +53,7 @@ class Stage(StrEnum):
     GATE = "gate"
     RANK = "rank"
     PUBLISH = "publish"
+    UPKEEP = "upkeep"
 
 
 class Outcome(StrEnum):
@@ -72,6 +73,23 @@ class Outcome(StrEnum):
     """The tenant's admin turned it off: nothing was computed."""
     FAILED = "failed"
     """Something went wrong; what was served stays served."""
+
+
+class Delivered(StrEnum):
+    """What became of a delivery."""
+
+    ACCEPTED = "accepted"
+    """It counts from the next night on."""
+    UNCHANGED = "unchanged"
+    """The same files as before: nothing to do."""
+    HELD = "held"
+    """It waits for a person, kept aside as it came; nothing of it counts."""
+    RELEASED = "released"
+    """It was held, and counts since a person said so."""
+    DISCARDED = "discarded"
+    """It was held, and was removed when a person said so."""
+    REFUSED = "refused"
+    """It cannot be used, and was not kept."""
 
 
 class Event(StrEnum):
@@ -101,6 +119,13 @@ class Status(StrEnum):
     SELLABLE = "sellable"
     OUT_OF_STOCK = "out_of_stock"
     DISCONTINUED = "discontinued"
+
+
+class CustomerStatus(StrEnum):
+    """Whether a customer is still one."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
 
 
 class Role(StrEnum):

@@ -446,6 +446,7 @@ class Tenant:
         model: the model in force; None before the first night.
         held_until: a rollback holds the served edition until then.
         rules: by number, expired ones too; removed ones are gone.
+        mapping: how its files look (schema/mapping.py); empty where they are in the universal form.
     """
 
     tenant: TenantId
@@ -457,6 +458,7 @@ class Tenant:
     model: int | None
     held_until: datetime | None
     rules: tuple[Rule, ...] = ()
+    mapping: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -660,6 +662,77 @@ class DayOutcomes:
             **asdict(self),
             "day": self.day.isoformat(),
             "acceptance_rate": self.acceptance_rate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A tenant that left.
+
+    Attributes:
+        told: what there was of it and who removed it; after the deletion, the certificate.
+    """
+
+    tenant: TenantId
+    uid: str
+    left_at: datetime
+    deleted_at: datetime | None
+    told: Mapping[str, Any]
+
+
+FORGOTTEN = (
+    "customers",
+    "interactions",
+    "quarantine",
+    "delivered_files",
+    "feedback",
+    "spool",
+    "reports",
+    "editions",
+)
+"""Where an erased customer is looked for; the words of a receipt (docs/erasure.md has each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The receipt for one customer who was erased; it does not say who that was.
+
+    Attributes:
+        mark: a keyed hash of the customer's id (``storage.erased``).
+        known: whether anything of that id was known: a slip of the pen finds nobody.
+        removed: how much was found, by FORGOTTEN: rows, files, mentions or editions.
+        returned_at: when somebody allowed the customer to come back.
+    """
+
+    tenant: TenantId
+    receipt: int
+    mark: str
+    known: bool
+    asked_by: str
+    why: str
+    asked_at: datetime
+    removed: Mapping[str, int]
+    finished_at: datetime | None = None
+    returned_at: datetime | None = None
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        return () if self.finished_at else FORGOTTEN
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "tenant": self.tenant,
+            "receipt": self.receipt,
+            "state": "returned" if self.returned_at else "done" if self.finished_at else "pending",
+            "known": self.known,
+            "asked_by": self.asked_by,
+            "why": self.why,
+            "asked_at": self.asked_at,
+            "done": ["lookups", "imports", "new feedback", *([] if self.pending else FORGOTTEN)],
+            "pending": [*self.pending],
+            "removed": dict(self.removed),
+            "finished_at": self.finished_at,
+            "returned_at": self.returned_at,
         }
 
 

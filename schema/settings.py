@@ -6,7 +6,7 @@ the ledger and laid over them.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from schema.errors import Refused
 from schema.names import Event
@@ -19,6 +19,14 @@ Feature = Literal[
     "times", "age", "decayed_short", "decayed_middle", "decayed_long", "due",
 ]  # fmt: skip
 """What the blend goes by (factory/blend.py)."""
+
+
+Matching = Literal["exact", "folded", "ask"]
+"""Whether ids that differ only by case, Unicode form or blanks at their ends are one. ``ask``: the
+tenant has not said; they stay apart, and a delivery that has such ids waits for a person."""
+
+Duplicates = Literal["drop", "keep"]
+"""What becomes of an interaction that equals one before it, in the same file, in every column."""
 
 
 class _Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -129,6 +137,39 @@ class ListSettings(_Settings):
         return self
 
 
+class HoldSettings(_Settings):
+    """When a delivery waits for a person (factory/drift.py).
+
+    What is a share or a factor also has a floor in rows or ids, so that a small tenant, whose
+    figures jump by themselves, is not held every week.
+    """
+
+    days: int = Field(28, ge=7, le=400)
+    """Deliveries of so many days are what a new one is held against."""
+    least_rows: int = Field(200, ge=0)
+    """Where it is about fewer rows than this, too many or too few, nothing holds a delivery …"""
+    least_ids: int = Field(10, ge=0)
+    """… nor fewer customers or products."""
+    late_days: int = Field(1, ge=0)
+    """A delivery that adds may end so many days before the newest day that is there."""
+    duplicates_share: float = Field(0.3, gt=0, le=1)
+    """Rows that came before, in the same delivery or in an earlier one."""
+    unknown_share: float = Field(0.2, gt=0, le=1)
+    """Rows that name an unknown customer or product."""
+    customer_share: float = Field(0.05, gt=0, le=1)
+    """Rows of a single customer; more where there are few customers, or where it is usual."""
+    shrink_share: float = Field(0.3, gt=0, le=1)
+    """Customers or products that are gone at once."""
+    shared_share: float = Field(0.5, gt=0, le=1)
+    """Ids in force before that have to be there again, and mean the same."""
+    volume_factor: float = Field(3.0, gt=1)
+    """Rows a day, up or down."""
+    spread_factor: float = Field(10.0, gt=1)
+    """Quantities or values: as much alike, or as much larger or smaller, as this."""
+    waiting: int = Field(7, ge=1)
+    """Deliveries that wait at once; the oldest stay, further ones are refused."""
+
+
 class IntakeSettings(_Settings):
     """What a delivery may be (jobs/intake.py)."""
 
@@ -136,15 +177,43 @@ class IntakeSettings(_Settings):
     """A file with a larger share of rows that do not fit is refused whole …"""
     refuse_above_rows: int = Field(20, ge=0)
     """… unless there are no more than this many of them."""
-    refuse_unknown_above_share: float = Field(0.2, ge=0, le=1)
-    """The same for rows that name an unknown customer or product."""
     max_file_bytes: int = Field(4 * 2**30, ge=1)
+    """Of one file, as it is delivered."""
+    max_unpacked_bytes: int = Field(16 * 2**30, ge=1)
+    """Of one file, unpacked; stopped there, whatever the file says of itself."""
+    max_unpacked_ratio: float = Field(200.0, ge=1)
+    """Unpacked bytes to delivered ones; counts from 64 MiB of unpacked ones on."""
+    max_rows: int = Field(50_000_000, ge=1)
+    """Of one file."""
+    expected_hours: float = Field(0, ge=0)
+    """A delivery is due so long after the last good one; 0: nobody waits for any."""
+    max_customers: int = Field(2_000_000, ge=1)
+    max_products: int = Field(2_000_000, ge=1)
+    ids: Matching = "ask"
+    """After a change to ``folded``, send the history again: what was accepted keeps its ids."""
+    duplicates: Duplicates = "drop"
+    """``keep`` is for shops whose repeated lines are quantities."""
+    holds: HoldSettings = HoldSettings()
+
+
+class SourceSettings(_Settings):
+    """Who the tenant is in SalesCore's own database (jobs/pull.py)."""
+
+    client: str = ""
+    """Its id there, each tenant's own; empty: nothing is read from there."""
+
+    @field_validator("client", mode="before")
+    @classmethod
+    def _id(cls, value: object) -> object:
+        """`source.client=42` arrives as a number; 42.0 and 1e5 are no ids, and stay refused."""
+        return str(value) if type(value) is int else value
 
 
 class TenantSettings(_Settings):
     """Everything one tenant may tune."""
 
     intake: IntakeSettings = IntakeSettings()
+    source: SourceSettings = SourceSettings()
     windows: WindowSettings = WindowSettings()
     als: AlsSettings = AlsSettings()
     blend: BlendSettings = BlendSettings()

@@ -1,15 +1,18 @@
-"""The universal schema, version 1: one definition for validation, documentation and test data.
+"""The universal schema: one definition for validation, documentation and test data.
 
 Every tenant's data takes this form before anything else looks at it; it is what lets one template
 serve thousands of tenants.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
-from schema.names import Event, FeedbackKind, Status
+from schema.names import CustomerStatus, Event, FeedbackKind, Status
 
-VERSION = 1
+VERSION = 2
+"""1 had no status of customers."""
 
 ID_MAX_BYTES = 128
 """Longest id in UTF-8; LMDB keys end at 511, and nobody reads longer ones aloud."""
@@ -71,20 +74,29 @@ class Table:
 
 CUSTOMERS = Table(
     "customers",
-    "Who buys: one row per customer of the tenant. A file replaces the whole table.",
+    "Who buys: one row per customer of the tenant. A file replaces the whole table, "
+    "unless it is added: then each row takes the place of the one with its id.",
     "customer_id",
     (
         Column("customer_id", Kind.ID, "the tenant's own id of the customer", required=True),
         Column("name", Kind.TEXT, "what the salesperson calls the customer"),
         Column("segment", Kind.TEXT, "branch or size class, as the tenant sorts its customers"),
         Column("region", Kind.TEXT, "where the customer is"),
+        Column(
+            "status",
+            Kind.CHOICE,
+            "whether the customer is still one; who is closed gets no list",
+            choices=tuple(CustomerStatus),
+            default=CustomerStatus.ACTIVE.value,
+        ),
     ),
 )
 
 PRODUCTS = Table(
     "products",
     "What is sold: one row per product. A file replaces the whole table; "
-    "a product that is missing from it is no longer recommended.",
+    "a product that is missing from it is no longer recommended. A file that is added changes "
+    "only the products it names: one leaves by the status discontinued.",
     "product_id",
     (
         Column("product_id", Kind.ID, "the tenant's own id of the product", required=True),
@@ -166,3 +178,10 @@ FEEDBACK = Table(
 TABLES = {table.name: table for table in (CUSTOMERS, PRODUCTS, INTERACTIONS, FEEDBACK)}
 IMPORTED = (CUSTOMERS, PRODUCTS, INTERACTIONS)
 """In the order they have to be read: interactions point to the other two."""
+
+How = Literal["add", "replace"]
+"""``replace``: the file is the whole table. ``add``: of interactions, it comes beside what is
+there; of customers and products, each row takes the place of the one with its key."""
+
+HOW: Mapping[str, How] = {"customers": "replace", "products": "replace", "interactions": "add"}
+"""How a table is taken where nobody says."""

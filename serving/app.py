@@ -6,13 +6,28 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from schema.config import Config, read_config
-from serving import admin, audit, feedback, fleet, health, keys, live, lookup, scrape
+from serving import (
+    admin,
+    audit,
+    erasure,
+    feedback,
+    fleet,
+    health,
+    keys,
+    live,
+    lookup,
+    mapping,
+    reports,
+    scrape,
+    upload,
+)
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
 from serving.delivery import Delivery
@@ -58,6 +73,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.shelf = shelf = Shelf(
             stores.editions,
             stores.datasets,
+            stores.erased,
             most=serving.open_tenants,
             refresh_seconds=serving.refresh_seconds,
             stale_days=serving.stale_days,
@@ -67,6 +83,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         )
         app.state.lookup = Lookup(board, shelf, limits, metrics)
         app.state.desk = live.Desk()
+        app.state.reception = reception = upload.Reception(config, stores)
         used = LastUsed(board.used, stores.ledger)
         delivery = Delivery(stores.feedback, serving.refresh_seconds)
         threads: list[Switchboard | LastUsed | Delivery | Metrics | Issuer]
@@ -78,6 +95,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be searched again and again
         yield
+        await reception.close()
         for thread in reversed(threads):
             thread.stop()
         await shelf.close()
@@ -89,11 +107,14 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         redirect_slashes=False,  # one address, one thing
         title="recfactory",
         summary="Nightly product recommendations, ready when the salesperson asks.",
-        version="0.1.0",
+        version=version("recfactory"),
         lifespan=lifespan,
         responses=_PROBLEMS,
     )
-    for part in (lookup, live, feedback, admin, keys, fleet, audit, health, scrape):
+    for part in (
+        lookup, live, feedback, admin, mapping, upload, reports, erasure, keys, fleet, audit,
+        health, scrape,
+    ):  # fmt: skip
         app.include_router(part.router)
     tell_errors(app)
     require_policy(app)
@@ -118,6 +139,6 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
             for response in operation["responses"].values():
                 content = response.get("content", {})
                 schema = content.get("application/json", {}).get("schema", {})
-                if schema.get("$ref") == "#/components/schemas/Problem":
+                if schema.get("$ref", "").endswith("Problem"):
                     content["application/problem+json"] = content.pop("application/json")
     return document

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from schema.names import Action, Bought, Mode, Outcome, Role
+from schema.mapping import TenantMapping
+from schema.names import Action, Bought, Delivered, Mode, Outcome, Role
 from schema.tables import ID_MAX_BYTES
 
 
@@ -28,6 +29,26 @@ class Problem(BaseModel):
     code: str = Field(examples=["NO_TENANT"])
     detail: str
     next_step: str
+
+
+class FileProblem(Problem):
+    """Of a delivery that was refused: also where in it, as far as that is known."""
+
+    file: str | None = None
+    line: int | None = None
+    column: str | None = None
+
+
+class DeliveryReport(BaseModel, extra="allow"):
+    """What became of a delivery, table by table: read, accepted, quarantined, and every fault."""
+
+    tenant: str
+    batch: str = Field(description="made of the file's bytes: the same file is always called so")
+    state: str = Field(
+        description="accepted; held: a person has to release it; waiting: not imported yet"
+    )
+    dry_run: bool
+    tables: list[dict[str, Any]]
 
 
 class Why(BaseModel):
@@ -124,10 +145,43 @@ class ModeChange(_Body):
     why: Sentence
 
 
+class MappingState(BaseModel):
+    """How the tenant's files look; only what was declared."""
+
+    tenant: str
+    mapping: dict[str, Any]
+
+
+class MappingChange(_Body):
+    """All of the mapping; docs/mapping.md shows the language. ``why`` is kept in the audit trail."""
+
+    mapping: TenantMapping
+    why: Sentence
+
+
 class Because(_Body):
     """A reason, kept in the audit trail."""
 
     why: Sentence
+
+
+class ImportLine(BaseModel):
+    """One delivery; rows by table."""
+
+    tenant: str
+    batch: str
+    imported_at: datetime
+    state: Delivered
+    read: dict[str, int]
+    quarantined: dict[str, int]
+    because: list[str] = Field(description="why it was held or refused")
+
+
+class ImportReport(ImportLine):
+    """The same with everything that was found: by rule code, column, count, share and samples."""
+
+    reasons: list[dict[str, Any]]
+    tables: list[dict[str, Any]]
 
 
 class Night(BaseModel):
@@ -324,6 +378,25 @@ class FeedbackReceipt(BaseModel):
         "are counted when it is back, once"
     )
     results: list[FeedbackResult]
+
+
+class Receipt(BaseModel):
+    """What became of an erased customer's data; it does not say who that was."""
+
+    tenant: str
+    receipt: int
+    state: Literal["pending", "done", "returned"]
+    known: bool = Field(
+        description="whether anything of that id was known; if not, check its spelling"
+    )
+    asked_by: str
+    why: str
+    asked_at: datetime
+    done: list[str] = Field(examples=[["lookups", "imports", "new feedback"]])
+    pending: list[str] = Field(description="what follows with the next night or upkeep")
+    removed: dict[str, int] = Field(description="rows, files, mentions or editions, by store")
+    finished_at: datetime | None
+    returned_at: datetime | None = Field(description="when somebody let the customer come back")
 
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]

@@ -15,7 +15,7 @@ from schema.tables import CONTROL, FEEDBACK, ID_MAX_BYTES, Column, Kind
 from serving.bodies import FeedbackEvents, FeedbackReceipt, FeedbackResult, OutcomeLine
 from serving.deps import AllStores, Seen, Sold, TheTenant
 from serving.guard import Guarded
-from storage.feedback import CONFLICT, SPOOLED, STORED
+from storage.feedback import CONFLICT, ERASED, SPOOLED, STORED
 from tenants.lifecycle import business_date
 from tenants.order import zone
 
@@ -38,11 +38,14 @@ def feedback(
     """
     now = datetime.now(UTC)
     newest = max(stores.editions.numbers(tenant.uid), default=0)
+    erased = stores.erased.of(tenant.uid)
     rows: list[dict[str, Any] | None] = []
     results = []
     for event in body.events:
         try:
             row = _row(event, products, newest, now)
+            if erased.holds(row["customer_id"]):
+                raise _gone()
         except Problem as problem:
             rows.append(None)
             results.append(
@@ -104,7 +107,18 @@ def _result(result: FeedbackResult, outcome: str) -> FeedbackResult:
         return FeedbackResult(
             event_id=result.event_id, result="refused", code="IDEMPOTENCY_MISMATCH", detail=detail
         )
+    if outcome == ERASED:
+        gone = _gone()
+        return FeedbackResult(
+            event_id=result.event_id, result="refused", code=gone.code, detail=str(gone)
+        )
     return result.model_copy(update={"result": STORED if outcome == SPOOLED else outcome})
+
+
+def _gone() -> Problem:
+    return Problem(
+        "the customer was erased", "do not send it again; nothing was kept", code="CUSTOMER_ERASED"
+    )
 
 
 def _row(

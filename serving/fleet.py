@@ -36,6 +36,7 @@ def new_tenant(body: NewTenant, caller: WhoAsks, stores: AllStores, board: Board
         by=caller.actor,
         at=datetime.now(UTC),
     )
+    stores.inboxes.folder(made)
     board.refresh()
     return _line(made)
 

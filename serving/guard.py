@@ -101,6 +101,8 @@ def tell(
 class Guarded(APIRoute):
     """A route that nobody passes unseen; ``request.state`` then has the caller and the tenant."""
 
+    streamed = False
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -114,6 +116,8 @@ class Guarded(APIRoute):
             request.scope["caller"] = caller  # for the log
             limits: Limits = request.app.state.limits
             limits.spend(caller)
+            if self.streamed:
+                return await handle(request)
             receive = await limits.body(request.scope, request.receive)
             kind = kind_of(method, request.scope["path"])
             try:
@@ -124,6 +128,14 @@ class Guarded(APIRoute):
                 raise
 
         return guarded
+
+
+class Streamed(Guarded):
+    """A guarded route that receives its body itself, part by part, of any kind: it bounds size, time
+    and number on its own, and takes no place among the others (serving/upload.py).
+    """
+
+    streamed = True
 
 
 def require_policy(app: FastAPI) -> None:

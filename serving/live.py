@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from factory.live import rerank
 from schema.errors import NotThere, Problem
 from schema.records import PACKED, Grounds, Said, Tenant
+from serving.address import CUSTOMER
 from serving.bodies import Call, Reranked
 from serving.deps import OpenShelf, TheTenant
 from serving.guard import Guarded
@@ -95,7 +96,7 @@ OpenDesk = Annotated[Desk, Depends(desk)]
 
 
 @router.post(
-    "/tenants/{tenant}/customers/{customer:any}/recs",
+    "/tenants/{tenant}" + CUSTOMER + "/recs",
     response_model=Reranked,
     summary="Re-rank during the call",
 )
@@ -122,16 +123,20 @@ async def reranked(
         raise nothing_published()
     edition, shown = current.edition, current.shown
     if call.says_nothing:
-        own, stale = edition.lists.of(customer), shown.stale(datetime.now(UTC))
+        own, stale = current.own(customer), shown.stale(datetime.now(UTC))
         body = answer(tenant.tenant, customer, tenant.mode, shown, own, asked, stale=stale)
         return _response(body, _understood(edition, Said(), call, moved=False))
-    return await desk.run(partial(_reranked, desk, tenant, customer, call, asked, edition, shown))
+    known = "" if current.erased.holds(customer) else customer  # nobody's id: a stranger
+    return await desk.run(
+        partial(_reranked, desk, tenant, customer, known, call, asked, edition, shown)
+    )
 
 
 def _reranked(
     desk: Desk,
     tenant: Tenant,
     customer: str,
+    known: str,
     call: Call,
     asked: Ask,
     edition: Edition,
@@ -148,7 +153,7 @@ def _reranked(
     )
     sellable = np.ones(len(shown.products), bool)
     sellable[list(shown.unsold)] = False
-    found = rerank(opened.grounds, customer, said, sellable, shown.ruling, most=asked.limit)
+    found = rerank(opened.grounds, known, said, sellable, shown.ruling, most=asked.limit)
     entries = b"".join(PACKED.pack(*entry) for entry in found.entries)
     body = answer(
         tenant.tenant,

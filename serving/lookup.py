@@ -13,11 +13,11 @@ from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.types import Receive, Scope, Send
 
 from schema.errors import NotThere, Refused
 from schema.names import Bought, Source
+from serving.address import CUSTOMER
 from serving.bodies import Recommendations
 from serving.control import Switchboard
 from serving.guard import Guarded, admit
@@ -33,18 +33,6 @@ from tenants.lifecycle import serves
 log = logging.getLogger("recfactory.serving")
 
 
-class _Any(Convertor[str]):
-    """A customer's id as it is: the tenant may have put slashes into it."""
-
-    regex = r"[\s\S]+"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
 def nothing_published() -> NotThere:
     return NotThere(
         "nothing was published for this tenant yet",
@@ -53,7 +41,6 @@ def nothing_published() -> NotThere:
     )
 
 
-register_url_convertor("any", _Any())
 router = APIRouter(route_class=Guarded, tags=["lookup"])
 
 _BEFORE, _BETWEEN, _AFTER = "/tenants/", "/customers/", "/recs"
@@ -104,12 +91,12 @@ class Lookup:
         known = dict(scope["headers"]).get(b"if-none-match", b"")
         if dress.tag in known:  # it may be one of several, or marked weak
             return Answer(304, dress.headers), "unchanged", ""
-        shown, lists = found.shown, found.edition.lists
+        shown = found.shown
         own: bytes | None = b""  # not looked up where its lines are ready
-        lines = ready(lists.first(customer), shown, asked)
+        lines = ready(found.first(customer), shown, asked)
         if lines is None:
-            own = lists.of(customer)
-            lines = ready(lists.first(""), shown, asked) if own is None else None
+            own = found.own(customer)
+            lines = ready(found.first(""), shown, asked) if own is None else None
         mode, stale = tenant.mode, dress.stale
         body = answer(name, customer, mode, shown, own, asked, stale=stale, lines=lines)
         source = Source.POPULAR if own is None else Source.PERSONAL
@@ -174,7 +161,7 @@ OnlyCategory = Annotated[
 
 
 @router.get(
-    "/tenants/{tenant}/customers/{customer:any}/recs",
+    "/tenants/{tenant}" + CUSTOMER + "/recs",
     response_model=Recommendations,
     responses={304: {"description": "As the ETag in If-None-Match says"}},
     summary="Show product recommendations",

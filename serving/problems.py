@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -67,6 +67,16 @@ def told(error: Exception) -> Answer:
     return _answer(500, "DEFECT", "something went wrong inside", "try again; tell the operator")
 
 
+def refused_file(problem: Mapping[str, Any]) -> Answer:
+    """The answer to a delivery that was refused.
+
+    Args:
+        problem: as ``schema.errors.as_json`` tells it.
+    """
+    where = {name: problem[name] for name in ("file", "line", "column")}
+    return _answer(422, problem["code"], problem["message"], problem["fix"], more=where)
+
+
 def on_the_wire(error: Denied) -> bytes:
     """The same as bytes, for a request that never became one; the connection ends with it."""
     answer = told(error)
@@ -102,16 +112,18 @@ def _answer(
     detail: str,
     next_step: str,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Answer:
-    body = {
+    body: dict[str, Any] = {
         "type": f"urn:recfactory:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
         "detail": detail,
         "next_step": next_step,
+        **(more or {}),
     }
-    more = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else headers or {}
+    told = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else headers or {}
     raw = [(b"content-type", b"application/problem+json")]
-    raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in more.items()]
+    raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
     return Answer(status, raw, orjson.dumps(body), code)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from schema.rules import ruling
 from serving.problems import Headers
 from storage.datasets import Datasets
 from storage.editions import Edition, Editions
+from storage.erased import Erased, Marks
 from tenants.answer import Shown, stale_from, unsold
 from tenants.order import zone
 
@@ -55,6 +57,7 @@ class Shelved:
         sha: of the edition's manifest.
         basis: changes with the edition and the catalogue.
         stamp, checked: what its files looked like, and when (``time.monotonic``).
+        erased: customers who are strangers from now on, whatever the edition holds.
     """
 
     edition: Edition
@@ -63,6 +66,7 @@ class Shelved:
     basis: str
     stamp: _Stamps
     checked: float
+    erased: Marks
     rules: tuple[Rule, ...] = ()
     _dress: "Dress | None" = None
 
@@ -74,15 +78,24 @@ class Shelved:
             self.shown = replace(self.shown, ruling=made)
             self.rules, self._dress = rules, None
 
-    def look_again(self) -> None:
-        """It may have grown stale meanwhile."""
-        self._dress = None
+    def look_again(self, erased: Marks) -> None:
+        """It may have grown stale meanwhile, and somebody may be a stranger by now."""
+        self.erased, self._dress = erased, None
+
+    def own(self, customer: str) -> bytes | None:
+        """A customer's own list, packed; None for a stranger."""
+        return None if self.erased.holds(customer) else self.edition.lists.of(customer)
+
+    def first(self, customer: str) -> bytes | None:
+        """The first lines of it; those of the popular list for ""."""
+        return None if self.erased.holds(customer) else self.edition.lists.first(customer)
 
     def dress(self, mode: Mode) -> "Dress":
         """What every answer from here wears; made anew only where something changed."""
         if self._dress is None or self._dress.mode is not mode:
             stale = self.shown.stale(datetime.now(UTC))
-            made = f"{self.basis} {sorted(self.shown.ruling.touched)} {mode} {stale}"
+            hidden = _digest(" ".join(sorted(self.erased.marks)))
+            made = f"{self.basis} {sorted(self.shown.ruling.touched)} {mode} {stale} {hidden}"
             tag = f'"{_digest(made)}"'.encode()
             self._dress = Dress(mode, stale, tag, [*PLAIN, (b"etag", tag)])
         return self._dress
@@ -101,12 +114,13 @@ class Shelf:
         self,
         editions: Editions,
         datasets: Datasets,
+        erased: Erased,
         *,
         most: int,
         refresh_seconds: float,
         stale_days: float,
     ) -> None:
-        self._editions, self._datasets = editions, datasets
+        self._editions, self._datasets, self._erased = editions, datasets, erased
         self._most, self._seconds, self._days = most, refresh_seconds, stale_days
         self._open: OrderedDict[str, Shelved] = OrderedDict()
         self._coming: dict[str, asyncio.Task[Shelved | None]] = {}
@@ -115,19 +129,24 @@ class Shelf:
         self._reader = ThreadPoolExecutor(1, "shelf")  # one: reading must not take every core
 
     def ready(self, tenant: Tenant) -> Shelved | None:
-        """What the tenant serves, if it is open already; never waits for more than two stats."""
+        """What the tenant serves, if it is open already; never waits for more than three stats."""
         found = self._open.get(tenant.uid)
         if found is None:
             return None
         now = time.monotonic()
         if now - found.checked > self._seconds:
+            found.look_again(self._erased.of(tenant.uid))
             found.checked = now
-            found.look_again()
             if self._stamp(tenant) != found.stamp and tenant.uid not in self._coming:
                 self._fetch(tenant)
         self._open.move_to_end(tenant.uid)
         found.obey(tenant.rules)
         return found
+
+    def look_again(self, tenant: Tenant) -> None:
+        """With the next lookup, whatever the time is: somebody was just erased."""
+        if tenant.uid in self._open:
+            self._open[tenant.uid].checked = -math.inf
 
     async def current(self, tenant: Tenant) -> Shelved | None:
         """What the tenant serves now; None before its first publication.
@@ -168,6 +187,7 @@ class Shelf:
                 self._told.pop(tenant.uid, None)
                 if fresh is None:
                     return held
+                fresh.erased = self._erased.of(tenant.uid)  # while it was read, somebody may be
                 self._open[tenant.uid] = fresh
                 if held is not None and held.edition is not fresh.edition:
                     held.edition.lists.close()
@@ -194,7 +214,8 @@ class Shelf:
 
     def _read(self, tenant: Tenant, held: Shelved | None) -> Shelved | None:
         """Runs in the reader's thread."""
-        stamp = self._stamp(tenant)  # before the files: what changes meanwhile is seen next time
+        # before the files: what changes meanwhile is seen next time
+        stamp, erased = self._stamp(tenant), self._erased.of(tenant.uid)
         current = self._editions.current(tenant.uid)
         if current is None:
             return None
@@ -218,7 +239,7 @@ class Shelf:
         )
         sha = current.manifest_sha256
         basis = _digest(f"{sha} {current.published_at} {sorted(shown.unsold)}")
-        fresh = Shelved(edition, shown, sha, basis, stamp, time.monotonic())
+        fresh = Shelved(edition, shown, sha, basis, stamp, time.monotonic(), erased)
         fresh.obey(tenant.rules)
         return fresh
 

@@ -1,6 +1,7 @@
 """The engine: SQLite by default, anything SQLAlchemy speaks by configuration."""
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 from schema.errors import Problem
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0006"
+HEAD = "0010"
 """The newest migration; a test compares it with the folder."""
 
 
@@ -70,6 +71,7 @@ def connect(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin on its own
     connection.execute("pragma foreign_keys=ON")
+    connection.execute("pragma secure_delete=ON")  # what is deleted is overwritten, not only free
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -145,6 +147,27 @@ def _away(engine: Engine, error: Exception) -> LedgerAway:
         "look at the database; nothing is lost",
         code="LEDGER_AWAY",
     )
+
+
+def compact(engine: Engine) -> None:
+    """Write SQLite's file anew: pages that were freed or moved earlier may still hold what they held.
+
+    PostgreSQL overwrites by its own vacuum, when it comes by.
+
+    Raises:
+        LedgerAway: somebody else is at it.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("VACUUM")  # in no transaction, as the driver begins none by itself
+    except sqlite3.OperationalError as error:
+        raise LedgerAway(
+            f"the ledger cannot be written anew ({error})", "try again", code="LEDGER_AWAY"
+        ) from error
+    finally:
+        raw.close()
 
 
 def migrate(engine: Engine) -> None:

@@ -1,14 +1,16 @@
-"""Accepted data: Parquet files, and one small file that says which of them count.
+"""Accepted data of every tenant.
 
 An import writes new files beside the old ones and then swaps ``DATASET.json`` by rename: readers
-see all of an import or none of it. A batch of interactions is named by the delivered file's hash:
-the same file counts once, and delivered again after its customers or products were repaired, it
-takes the place of its first delivery.
+see all of an import or none of it, and who holds the old one finds its files for a while yet. A
+batch of interactions is named by the delivered file's hash: the same file counts once, and
+delivered again after its customers, products or mapping were mended it takes the place of its first
+delivery. Batches of equal content count once too, in whatever file or order their rows came.
 """
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -16,32 +18,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schema.errors import Problem, Refused
-from schema.names import Status
-from schema.tables import VERSION
+from schema.rowhash import joined
+from schema.tables import HOW, IMPORTED, How
 from storage import durable
+from storage.dataset import DATASET, Dataset, broken, load, missing, read_rows, swap
 from storage.durable import Disk
+from storage.erased import Marks
+from storage.forgotten import forget
+from storage.parts import FILE_ROWS, OWNER, Parts, Quarantine
+from storage.staged import ORDER, SELLABLE, Staged
 
-_DATASET, _SELLABLE = "DATASET.json", ".sellable.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """Which files are a tenant's accepted data now.
-
-    Attributes:
-        interactions: file by batch, in the order the batches came.
-    """
-
-    customers: str
-    products: str
-    interactions: Mapping[str, str]
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the content: equal fingerprints mean equal data."""
-        names = [self.customers, self.products, *sorted(self.interactions.values())]
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+_RETIRED = "RETIRED.json"
+_MENDED = ".mended.json"
+"""Beside the rows of a delivery that did not fit: which of its lines came again, mended."""
+_MERGE_BELOW = FILE_ROWS // 4
+"""Files of fewer rows are merged, …"""
+_MERGE_FROM = 4
+"""… once there are so many."""
 
 
 class Datasets:
@@ -52,16 +45,19 @@ class Datasets:
 
     def of(self, uid: str) -> Dataset | None:
         """What counts now; None before the first import."""
-        path = self._folder(uid) / _DATASET
-        if not path.exists():
-            return None
-        try:
-            body = orjson.loads(path.read_bytes())
-            return Dataset(body["customers"], body["products"], dict(body["interactions"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise Problem(
-                f"{_DATASET} is damaged", "restore it, or import the data again", code="DATA_BROKEN"
-            ) from error
+        return load(self._folder(uid))
+
+    @contextmanager
+    def staged(self, uid: str) -> Iterator[Staged]:
+        """A delivery under way; one a tenant at a time, others wait."""
+        with self._alone(uid) as folder:
+            delivery = Staged(self._disk, folder)
+            try:
+                yield delivery
+            except Exception:
+                delivery.drop()
+                raise
+            delivery.drop()
 
     def accept(
         self,
@@ -69,44 +65,15 @@ class Datasets:
         accepted: Mapping[str, pa.Table],
         quarantined: Mapping[str, pa.Table],
         batch: str,
+        how: Mapping[str, How] = HOW,
     ) -> Dataset:
-        """Take checked tables over, all of them or none.
-
-        Args:
-            accepted: by table name; customers and products replace what was there, interactions
-                add to it.
-            quarantined: rows that did not fit, by table name, kept under the batch's name.
-            batch: names the delivered interactions.
-        """
-        folder = self._folder(uid)
-        durable.make_folders(self._disk, folder)
-        with durable.locked(folder):
-            for place in (folder, *(folder / table for table in (*accepted, "quarantine"))):
-                durable.sweep(self._disk, place)
-            before = self.of(uid) or Dataset("", "", {})
-            names = {table: self._keep(folder / table, rows) for table, rows in accepted.items()}
+        """Take checked tables over that are there in one piece, all of them or none."""
+        with self.staged(uid) as delivery:
+            for table, rows in accepted.items():
+                delivery.add(table, rows)
             for table, rows in quarantined.items():
-                self._quarantine(folder / "quarantine" / f"{batch}-{table}.parquet", rows)
-            if "products" in accepted:
-                path = folder / "products" / f"{names['products']}{_SELLABLE}"
-                durable.replace(self._disk, path, _sellable(accepted["products"]))
-            batches = dict(before.interactions)
-            if "interactions" in names:
-                batches[batch] = names["interactions"]
-            after = Dataset(
-                names.get("customers", before.customers),
-                names.get("products", before.products),
-                batches,
-            )
-            if after != before:
-                body = {
-                    "schema": VERSION,
-                    "customers": after.customers,
-                    "products": after.products,
-                    "interactions": batches,
-                }
-                durable.replace(self._disk, folder / _DATASET, orjson.dumps(body))
-        return after
+                delivery.quarantine(table, rows)
+            return delivery.accept(batch, how)
 
     def required(self, uid: str) -> Dataset:
         """What counts now.
@@ -116,7 +83,7 @@ class Datasets:
         """
         dataset = self.of(uid)
         if dataset is None:
-            raise _missing("interactions")
+            raise missing("interactions")
         return dataset
 
     def weight(self, uid: str) -> int:
@@ -128,94 +95,194 @@ class Datasets:
 
     def stamp(self, uid: str) -> tuple[int, int, int] | None:
         """Changes whenever the accepted data do; costs one system call."""
-        return durable.stamp(self._folder(uid) / _DATASET)
+        return durable.stamp(self._folder(uid) / DATASET)
 
     def sellable(self, uid: str) -> frozenset[str] | None:
         """Product ids that can be sold now; None before the first import of products."""
         dataset = self.of(uid)
         if dataset is None or not dataset.products:
             return None
-        path = self._folder(uid) / "products" / f"{dataset.products}{_SELLABLE}"
         try:
-            return frozenset(orjson.loads(path.read_bytes()))
+            return frozenset(orjson.loads((self._folder(uid) / _sellable(dataset)).read_bytes()))
         except (OSError, ValueError) as error:
-            raise _broken("products", error) from error
+            raise broken("products", error) from error
 
-    def read(self, uid: str, table: str, dataset: Dataset | None = None) -> pa.Table:
-        """Accepted rows of one table, batches joined.
+    def files(self, uid: str, table: str, dataset: Dataset | None = None) -> list[Path]:
+        """The Parquet files that hold the accepted rows of one table, each row once.
 
         Args:
             dataset: which version; None takes what counts now.
 
         Raises:
+            Refused: nothing of this table was ever accepted (``DATA_MISSING``).
+        """
+        dataset = dataset or self.of(uid) or Dataset()
+        names = dataset.names(table)
+        if not names:
+            raise missing(table)
+        return [self._folder(uid) / table / f"{name}.parquet" for name in names]
+
+    def read(
+        self,
+        uid: str,
+        table: str,
+        dataset: Dataset | None = None,
+        columns: list[str] | None = None,
+    ) -> pa.Table:
+        """Accepted rows of one table, files joined.
+
+        Args:
+            dataset: which version; None takes what counts now.
+            columns: None takes all.
+
+        Raises:
             Problem: nothing of this table was ever accepted (``DATA_MISSING``), or it is damaged.
         """
-        dataset = dataset or self.of(uid)
-        if dataset is None:
-            raise _missing(table)
-        names = (
-            list(dataset.interactions.values())
-            if table == "interactions"
-            else [getattr(dataset, table)]
-        )
-        files = [self._folder(uid) / table / f"{name}.parquet" for name in names if name]
-        if not files:
-            raise _missing(table)
-        # Paths, never file objects: PyArrow 26 may abort at exit after the latter.
-        try:
-            # one thread: a fleet's tables are small, and every core has a tenant of its own
-            return pa.concat_tables(
-                [pq.ParquetFile(file).read(use_threads=False) for file in files]
-            )
-        except (pa.ArrowException, OSError) as error:
-            raise _broken(table, error) from error
+        dataset = dataset or self.of(uid) or Dataset()
+        rows = read_rows(self._folder(uid), table, dataset.names(table), columns)
+        return rows.drop_columns([OWNER]) if OWNER in rows.column_names else rows
 
-    def _quarantine(self, path: Path, rows: pa.Table) -> None:
-        """Keep rows that did not fit; a mended delivery leaves none behind."""
-        if len(rows):
-            durable.make_folders(self._disk, path.parent)
-            durable.replace(self._disk, path, _parquet(rows))
-        elif path.exists():
-            self._disk.remove_file(path)
-            self._disk.sync_folder(path.parent)
+    def quarantine(self, uid: str, batch: str) -> dict[str, Path]:
+        """Files of a delivery's rows that did not fit and nobody has mended yet, by table.
 
-    def _keep(self, folder: Path, rows: pa.Table) -> str:
+        Args:
+            batch: one that the ledger knows: it becomes part of a path.
+        """
+        folder = self._folder(uid) / "quarantine"
+        files = {table.name: folder / f"{batch}-{table.name}.parquet" for table in IMPORTED}
+        return {table: path for table, path in files.items() if path.exists()}
+
+    def mended(self, uid: str, batch: str, table: str, lines: pa.Array) -> None:
+        """Take rows out of quarantine: they came again, mended; again changes nothing."""
+        with durable.locked(self._folder(uid)):
+            path = self.quarantine(uid, batch).get(table)
+            if path is not None:
+                came = pa.concat_arrays([self.mended_lines(uid, batch, table), lines])
+                body = orjson.dumps(sorted(pc.unique(came).to_pylist()))
+                durable.replace(self._disk, path.with_suffix(_MENDED), body)
+                kept = pq.read_table(path)
+                stays = Quarantine(self._disk, path.parent)
+                stays.add(kept.filter(pc.invert(pc.is_in(kept["_line"], lines))))
+                stays.publish(path)
+
+    def mended_lines(self, uid: str, batch: str, table: str) -> pa.Array:
+        """Lines of a delivery that came again, mended: delivered again it must not bring them back."""
+        path = self._folder(uid) / "quarantine" / f"{batch}-{table}{_MENDED}"
+        return pa.array(orjson.loads(path.read_bytes()) if path.exists() else [], pa.int64())
+
+    def forget(self, uid: str, marks: Marks, *, remove: bool) -> dict[str, Counter[str]]:
+        """Take erased customers out of everything that was ever accepted or quarantined.
+
+        Args:
+            remove: False only counts.
+
+        Returns:
+            By table, and for the quarantine, how many rows of each mark there are.
+        """
+        if not self._folder(uid).is_dir():
+            return {}
+        with self._alone(uid) as folder:
+            return forget(self._disk, folder, marks, remove=remove)
+
+    def knows(self, uid: str, customer: str) -> bool:
+        """Whether the accepted customers hold this one."""
+        dataset = self.of(uid)
+        if dataset is None or not dataset.customers:
+            return False
+        ids = self.read(uid, "customers", dataset, ["customer_id"])["customer_id"]
+        return bool(pc.any(pc.equal(ids, customer)).as_py())
+
+    def compact(self, uid: str) -> int:
+        """Merge small files of interactions; what counts, and the fingerprint, stay as they are.
+
+        Returns:
+            How many files were merged; 0 where it is not worth it.
+        """
+        with self._alone(uid) as folder:
+            before = load(folder) or Dataset()
+            small = [name for name in before.files if self._rows(folder, name) < _MERGE_BELOW]
+            if len(small) < _MERGE_FROM:
+                return 0
+            parts = Parts(self._disk, folder / "interactions", ORDER["interactions"])
+            try:
+                for name in small:
+                    rows = read_rows(folder, "interactions", [name])
+                    parts.add(_owned(rows, before.files[name]))
+                parts.finish()
+                parts.publish()
+            except Exception:
+                parts.drop()
+                raise
+            files = {name: own for name, own in before.files.items() if name not in small}
+            files |= {part.name: part.owners for part in parts.parts}
+            after = Dataset(before.customers, before.products, before.interactions, files)
+            swap(self._disk, folder, after)
+        return len(small)
+
+    def clear(self, uid: str, now: datetime, grace: timedelta) -> list[str]:
+        """Remove files that no longer count, once two calls at least ``grace`` apart found so.
+
+        Until then somebody who read the old DATASET may still open them.
+
+        Returns:
+            What was removed, by its place in the folder.
+        """
+        with self._alone(uid) as folder:
+            dataset = load(folder) or Dataset()
+            path = folder / _RETIRED
+            before = orjson.loads(path.read_bytes()) if path.exists() else {}
+            lost = sorted(_files(folder) - _needed(dataset))
+            since = {
+                name: datetime.fromisoformat(before.get(name, now.isoformat())) for name in lost
+            }
+            gone = [name for name in lost if now - since[name] >= grace]
+            for name in gone:
+                self._disk.remove_file(folder / name)
+            told = {name: since[name].isoformat() for name in lost if name not in gone}
+            if told != before:
+                durable.replace(self._disk, path, orjson.dumps(told))
+        return gone
+
+    @contextmanager
+    def _alone(self, uid: str) -> Iterator[Path]:
+        """A tenant's folder while nobody else writes there, without what others left half done."""
+        folder = self._folder(uid)
         durable.make_folders(self._disk, folder)
-        data = _parquet(rows)
-        name = hashlib.sha256(data).hexdigest()[:20]
-        path = folder / f"{name}.parquet"
-        if not path.exists():
-            durable.replace(self._disk, path, data)
-        return name
+        with durable.locked(folder):
+            for place in (
+                folder,
+                *(folder / table.name for table in IMPORTED),
+                folder / "quarantine",
+            ):
+                durable.sweep(self._disk, place)
+            yield folder
+
+    def _rows(self, folder: Path, name: str) -> int:
+        try:
+            return int(pq.read_metadata(folder / "interactions" / f"{name}.parquet").num_rows)
+        except (pa.ArrowException, OSError) as error:
+            raise broken("interactions", error) from error
 
     def _folder(self, uid: str) -> Path:
         return self._root / uid / "data"
 
 
-def _sellable(products: pa.Table) -> bytes:
-    """What a lookup has to know of the catalogue, small enough to read while serving."""
-    sold = products.filter(pc.equal(products["status"], Status.SELLABLE.value))
-    return orjson.dumps(sold["product_id"].to_pylist())
+def _sellable(dataset: Dataset) -> str:
+    names = dataset.products
+    return f"products/{names[0] if len(names) == 1 else joined(names)}{SELLABLE}"
 
 
-def _parquet(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd")
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+def _owned(rows: pa.Table, owners: tuple[str, ...]) -> pa.Table:
+    """Rows that say whose they are; of a file that was never merged, all are of one."""
+    if OWNER in rows.column_names:
+        return rows
+    return rows.append_column(OWNER, pa.array([owners[0]] * len(rows), pa.string()))
 
 
-def _broken(table: str, error: Exception) -> Problem:
-    return Problem(
-        f"accepted {table} cannot be read: {str(error)[:200]}",
-        "restore the file, or import the data again",
-        code="DATA_BROKEN",
-    )
+def _needed(dataset: Dataset) -> set[str]:
+    files = {f"{t.name}/{name}.parquet" for t in IMPORTED for name in dataset.names(t.name)}
+    return files | {_sellable(dataset)}
 
 
-def _missing(table: str) -> Refused:
-    return Refused(
-        f"no {table} were ever accepted",
-        "run `recfactory data import TENANT --customers F --products F --interactions F`",
-        code="DATA_MISSING",
-    )
+def _files(folder: Path) -> set[str]:
+    return {f"{t.name}/{path.name}" for t in IMPORTED for path in (folder / t.name).glob("*")}

@@ -10,7 +10,8 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import orjson
@@ -76,11 +77,37 @@ class Disk:
     def rename(self, path: Path, goal: Path) -> None:
         os.rename(path, goal)
 
+    def hand_over(self, path: Path, folder: int, name: str) -> None:
+        """Rename a file into an open folder: where its path leads by now does not matter."""
+        os.rename(path, name, dst_dir_fd=folder)
+
+    def remove_from(self, folder: int, name: str) -> None:
+        """Remove a file from an open folder."""
+        os.unlink(name, dir_fd=folder)
+
     def remove_file(self, path: Path) -> None:
         path.unlink()
 
     def remove_folder(self, path: Path) -> None:
         path.rmdir()
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Around work that leaves what was there until all of it is done.
+
+    Raises:
+        Problem: the disk is full or gone (``DISK``).
+    """
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)[:80]
+        raise Problem(
+            f"the disk did not do what it was asked ({why}); what was there stays",
+            "make room or mend it, then do it again",
+            code="DISK",
+        ) from error
 
 
 def make_folders(disk: Disk, path: Path) -> None:
@@ -217,6 +244,25 @@ def content(data: bytes) -> Callable[[Path], None]:
     return lambda path: _write_all(path, data)
 
 
+def copy_of(source: Path) -> Callable[[Path], None]:
+    """A writer of another file's bytes, for ``sealed``."""
+    return lambda path: _copy(source, path)
+
+
+def streamed(chunks: Iterable[bytes]) -> Callable[[Path], None]:
+    """A writer of what is made while it is written, for ``replace_by``."""
+    return lambda path: _stream(chunks, path)
+
+
+def _stream(chunks: Iterable[bytes], path: Path) -> None:
+    with path.open("wb") as file:
+        file.writelines(chunks)
+
+
+def _copy(source: Path, path: Path) -> None:
+    shutil.copyfile(source, path)
+
+
 def _write_all(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
@@ -287,6 +333,25 @@ def sweep(disk: Disk, parent: Path) -> None:
             disk.remove_file(path)
 
 
+def forget(path: Path) -> None:
+    """Remove what was staged, best effort: what stays is swept by whoever writes next."""
+    with contextlib.suppress(OSError):  # the error that brought us here is the one to tell
+        path.unlink(missing_ok=True)
+
+
+def clear(disk: Disk, folder: Path) -> None:
+    """Remove a folder and everything in it; what a link leads to stays."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            clear(disk, path)
+        else:
+            disk.remove_file(path)
+    disk.remove_folder(folder)
+    disk.sync_folder(folder.parent)
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a folder; the kernel lets go of it if the process dies."""
@@ -294,6 +359,28 @@ def locked(path: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def real_folder(disk: Disk, path: Path) -> Iterator[int]:
+    """An open folder in a place where strangers write too; made where it is missing.
+
+    Raises:
+        Problem: something else has its name, a link that leads elsewhere, say (``INBOX``).
+    """
+    with contextlib.suppress(FileExistsError):
+        disk.make_folder(path)
+        disk.sync_folder(path.parent)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise Problem(
+            f"{path} is not a folder ({error.strerror})", "take away what lies there", code="INBOX"
+        ) from error
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 

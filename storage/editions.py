@@ -6,7 +6,7 @@ token of who published it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -20,9 +20,12 @@ from schema.names import Bought
 from schema.records import ENTRY, PACKED, Catalogue, Grounds, Lists, unpacked_lines
 from storage import durable, grounds, lists
 from storage.durable import Disk
+from storage.erased import Marks
 
 LISTS, PRODUCTS, SEGMENTS = "lists.lmdb", "products.json", "segments.json"
 GROUNDS = "grounds.npy"
+_ITS_OWN = {"format", "number", "files"}
+"""Of a manifest: what every sealed folder says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,76 @@ class Editions:
         )
         self.check(uid, number, sha)
         return number, sha
+
+    def erased(self, uid: str, number: int, marks: Marks) -> dict[str, str]:
+        """Who of the erased an edition holds, with their marks: in its lists or its grounds.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        edition = self.open(uid, number)
+        try:
+            names, _ = edition.lists.everyone()
+            known = [] if edition.grounds is None else edition.grounds.open().customers.tolist()
+            return marks.among({*names[1:], *(name.decode() for name in known)})
+        finally:
+            edition.lists.close()
+
+    def seal_without(
+        self, uid: str, number: int, taken: int, customers: Collection[str]
+    ) -> tuple[int, str, int]:
+        """Seal an edition once more, under a number of its own, without some customers.
+
+        Args:
+            taken: as in ``seal``; and no number that exists is touched, for a night may be at work.
+
+        Returns:
+            Its number, the SHA-256 of its manifest, and how many lists it holds.
+        """
+        folder = self._folder(uid, number)
+        manifest = durable.unsealed(folder)
+        edition = self.open(uid, number)
+        try:
+            held = edition.grounds
+            made = None if held is None else grounds.without(held.open(), customers)
+            files = {
+                LISTS: lambda path: edition.lists.without(path, customers),
+                PRODUCTS: durable.content((folder / PRODUCTS).read_bytes()),
+            }
+            if SEGMENTS in manifest["files"]:  # type: ignore[operator]
+                files[SEGMENTS] = durable.content((folder / SEGMENTS).read_bytes())
+            if made is not None:
+                files[GROUNDS] = durable.content(grounds.packed(made))
+            gone = sum(edition.lists.of(name) is not None for name in customers)
+            kept = len(edition.lists) - gone
+            facts = {name: manifest[name] for name in manifest if name not in _ITS_OWN}
+            number, sha = durable.sealed_after(
+                self._disk,
+                max(taken, *self.numbers(uid)),
+                lambda number: self._folder(uid, number),
+                lambda _: True,
+                {**facts, "lists": kept},
+                files,
+            )
+        finally:
+            edition.lists.close()
+        self.check(uid, number, sha)
+        return number, sha, kept
+
+    def lists_of(self, uid: str, customer: str) -> bool:
+        """Whether the edition that is served has a list of this customer's own.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        current = self.current(uid)
+        if current is None:
+            return False
+        reader = lists.ListReader(self._folder(uid, current.edition) / LISTS)
+        try:
+            return reader.of(customer) is not None
+        finally:
+            reader.close()
 
     def point(self, uid: str, current: Current) -> None:
         """Serve this edition from now on.

@@ -2,24 +2,27 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, Row, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from schema.dates import midnight
 from schema.names import FeedbackKind, TenantId
 from schema.records import DayOutcomes
 from storage.database import LedgerAway, briefly, reading
+from storage.erased import Erased, Marks
 from storage.rows import FEEDBACK, TENANTS
 from storage.spool import Spool
 
 log = logging.getLogger("recfactory.feedback")
 
 STORED, REPEATED, CONFLICT, SPOOLED = "stored", "repeated", "conflict", "spooled"
+ERASED = "erased"
 
 PATIENCE = 1.0
 """Seconds the ledger may take before feedback goes to the spool."""
@@ -39,8 +42,8 @@ class Feedback:
             something else; since this process began.
     """
 
-    def __init__(self, engine: Engine, spool: Spool) -> None:
-        self._engine, self.spool = engine, spool
+    def __init__(self, engine: Engine, spool: Spool, erased: Erased) -> None:
+        self._engine, self.spool, self._erased = engine, spool, erased
         self._first = threading.Lock()
         self.conflicts = 0
 
@@ -109,8 +112,9 @@ class Feedback:
                 tells two bodies under one event id apart.
 
         Returns:
-            By event: STORED, REPEATED (same id and body: counted before) or CONFLICT (same id,
-            other body: not stored).
+            By event: STORED, REPEATED (same id and body: counted before), CONFLICT (same id,
+            other body: not stored) or ERASED (about a customer who was erased, or of a tenant that
+            is gone: not stored).
 
         Raises:
             LedgerAway: the ledger could not be used; the events may be stored nevertheless.
@@ -128,11 +132,13 @@ class Feedback:
         with briefly(self._engine, PATIENCE) as connection:
             # A night that begins waits for this transaction, or this one for it (SQLite has one
             # writer, PostgreSQL locks the row): so what bears a time before the night's is seen.
-            connection.execute(
-                select(TENANTS.c.tenant)
+            known_tenant = connection.execute(
+                select(TENANTS.c.uid, TENANTS.c.deleted_at)
                 .where(TENANTS.c.tenant == tenant)
                 .with_for_update(read=True, key_share=True)
-            )
+            ).first()
+            # asked inside: who is erased after this, is looked for after this
+            gone = self._gone(known_tenant)
             received_at = clock()
             rows = connection.execute(
                 select(FEEDBACK.c.event_id, FEEDBACK.c.digest).where(
@@ -142,6 +148,9 @@ class Feedback:
             known = {row.event_id: row.digest for row in rows}
             fresh = []
             for event in events:
+                if gone(event["customer_id"]):
+                    results.append(ERASED)
+                    continue
                 seen = known.setdefault(event["event_id"], None)
                 if seen is None:
                     known[event["event_id"]] = event["digest"]
@@ -152,6 +161,32 @@ class Feedback:
             if fresh:
                 connection.execute(insert(FEEDBACK), fresh)
         return results
+
+    def _gone(self, tenant: Row[Any, Any] | None) -> Callable[[str], bool]:
+        """Of whom nothing is kept; a tenant that nobody knows is left to the ledger to refuse."""
+        if tenant is None or tenant.deleted_at is not None:
+            return lambda _: tenant is not None
+        return self._erased.of(tenant.uid).holds
+
+    def forget(self, tenant: TenantId, marks: Marks, *, remove: bool) -> Counter[str]:
+        """Take erased customers' events out of the ledger; returns how many there are, by mark."""
+        here = FEEDBACK.c.tenant == tenant
+        count = select(FEEDBACK.c.customer_id, func.count()).where(here)
+        with self._engine.begin() as connection:
+            rows = connection.execute(count.group_by(FEEDBACK.c.customer_id)).all()
+            counts = {row[0]: row[1] for row in rows}
+            gone = marks.among(counts)
+            for customer in gone if remove else ():
+                connection.execute(delete(FEEDBACK).where(here, FEEDBACK.c.customer_id == customer))
+        return sum((Counter({gone[name]: counts[name]}) for name in gone), Counter[str]())
+
+    def knows(self, tenant: TenantId, customer: str) -> bool:
+        """Whether anything was ever told of this customer."""
+        query = select(FEEDBACK.c.event_id).where(
+            FEEDBACK.c.tenant == tenant, FEEDBACK.c.customer_id == customer
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def events(
         self,

@@ -6,10 +6,12 @@ format says names, types and shapes, and every worker shares the pages it touche
 
 import io
 import threading
-from dataclasses import fields
+from collections.abc import Collection
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schema.errors import Problem
 from schema.records import Grounds
@@ -48,3 +50,33 @@ def mapped(path: Path) -> Grounds:
             code="GROUNDS_VERSION",
         )
     return Grounds(**{name: record[name][0] for name in _NAMES})
+
+
+def without(grounds: Grounds, customers: Collection[str]) -> Grounds:
+    """The same without some customers: their rows, and their part in what others are compared with."""
+    gone = np.isin(grounds.customers, [name.encode() for name in customers])
+    stays = np.append(~gone, True)  # the stranger behind them
+    place = np.cumsum(stays) - 1
+    starts, cells = _slices(grounds.starts, stays)
+    kept = ~gone[grounds.compared]
+    compared_starts, lines = _slices(grounds.compared_starts, kept)
+    return replace(
+        grounds,
+        customers=grounds.customers[~gone],
+        starts=starts,
+        cells=grounds.cells[cells],
+        bias=grounds.bias[stays],
+        segment=grounds.segment[stays],
+        compared=place[grounds.compared[kept]].astype(grounds.compared.dtype),
+        compared_starts=compared_starts,
+        compared_products=grounds.compared_products[lines],
+        compared_shares=grounds.compared_shares[lines],
+    )
+
+
+def _slices(
+    starts: NDArray[np.int64], stays: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Starts of the slices that stay, and which of the rows behind them do."""
+    sizes = np.diff(starts)
+    return np.append(0, np.cumsum(sizes[stays])), np.repeat(stays, sizes)

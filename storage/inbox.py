@@ -1,31 +1,173 @@
-"""What tenants deliver: reading CSV and Parquet files, whole or not at all."""
+"""What tenants deliver: files of rows, read a chunk at a time, whole or not at all."""
 
-import codecs
-import csv
-import io
-import re
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pc_csv
-import pyarrow.parquet as pq
 
 from schema.errors import Refused
-from storage.durable import sha256
+from schema.mapping import Reading
+from schema.settings import IntakeSettings
+from storage import columnar, delimited, durable, jsonlines
+from storage.chunks import Chunk
+from storage.formats import START, Format, Packing, check_packed, check_text, named, refuse_foreign
+from storage.unpacked import most_unpacked, pieces, utf8
 
-_DELIMITERS = ",;\t"
-_HEADER_MOST = 1 << 16
+log = logging.getLogger("recfactory.security")
+
+_ALERTS = {"DATA_BOMB", "ARCHIVE_UNSAFE", "TENANT_MISMATCH", "FORMAT_FORBIDDEN"}
+"""Refusals that may mean harm, and not only a slip."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivered file as it came.
+    """One delivered file, known but not read yet.
+
+    Nothing is copied: what is packed or in another encoding is unpacked and decoded on the way, so
+    nothing is left behind either, however reading ends.
 
     Attributes:
-        rows: every well-formed row; all columns of a CSV are text.
-        ragged: (line, text) of CSV lines with another number of fields than the header.
+        sha256: of the bytes as delivered.
+        columns: names as they came; may be blank or repeated.
+    """
+
+    path: Path
+    sha256: str
+    format: Format
+    columns: tuple[str, ...]
+    _tenant: str
+    _stamp: tuple[int, int, int] | None
+    _most_rows: int
+    _read: Callable[[], Iterator[Chunk]]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All rows, in the file's order; one chunk at least. May be called again.
+
+        Nothing counts before the last chunk was there: only then is it known that the file is whole.
+
+        Raises:
+            Refused: the file is cut short, damaged, too large, or was changed meanwhile.
+        """
+        read = 0
+        with _told(self.path, self._tenant, self._stamp):
+            for chunk in self._read():
+                read += chunk.read
+                if read > self._most_rows:
+                    raise Refused(
+                        f"{self.path.name} has over {self._most_rows:,} rows",
+                        "split it, or raise intake.max_rows",
+                        code="DATA_LIMIT",
+                    )
+                yield chunk
+
+
+def delivery(path: Path, reading: Reading, limits: IntakeSettings, *, tenant: str) -> Delivery:
+    """Look at a delivered file: what it is, and its hash.
+
+    Args:
+        tenant: who delivers it.
+
+    Raises:
+        Refused: it is missing, empty, too large, nothing that is read here, or not what its name
+            says.
+    """
+    if not path.is_file():
+        raise Refused(f"there is no file {path}", "check the path", code="DATA_MISSING")
+    stamp = durable.stamp(path)
+    with _told(path, tenant, stamp):
+        size = path.stat().st_size
+        if not size:
+            raise Refused(f"{path.name} has 0 bytes", "export it again", code="DATA_EMPTY")
+        if size > limits.max_file_bytes:
+            raise Refused(
+                f"{path.name} has {size:,} bytes, the limit is {limits.max_file_bytes:,}",
+                "split it, or raise intake.max_file_bytes",
+                code="DATA_TOO_LARGE",
+            )
+        with path.open("rb") as file:
+            start = file.read(START)
+        refuse_foreign(path.name, start)
+        form, packing = named(path)
+        check_packed(path.name, start, form, packing)
+        most = most_unpacked(size, limits)
+        if form is Format.PARQUET:
+            found = columnar.columns(path, tenant, most)
+            names, read = found.names, found.chunks
+        else:
+            names, read = _text(path, form, packing, reading, most)
+        return Delivery(
+            path, durable.sha256(path), form, names, tenant, stamp, limits.max_rows, read
+        )
+
+
+def _text(
+    path: Path, form: Format, packing: Packing, reading: Reading, most: int
+) -> tuple[tuple[str, ...], Callable[[], Iterator[Chunk]]]:
+    """Column names of a text file, and what reads its rows."""
+    if packing:
+        refuse_foreign(path.name, next(pieces(path, packing, most), b"")[:START], unpacked=True)
+
+    def flow() -> Iterator[bytes]:
+        return utf8(path, packing, most, reading)
+
+    text = flow()
+    start, more = next(text, b""), next(text, None)
+    if not start:
+        raise Refused(f"{path.name} holds nothing", "export it again", code="DATA_EMPTY")
+    check_text(path.name, start[:START], form)
+    whole = packing is not Packing.NONE
+    if form is Format.JSON_LINES:
+        lines = jsonlines.JsonLines(path.name, jsonlines.names(flow(), path.name), whole)
+        return lines.names, lambda: lines.chunks(flow())
+    head = delimited.header(
+        start, path.name, reading.header_line, reading.delimiter, whole=more is None
+    )
+    table = delimited.Csv(path.name, head, guessed=not reading.delimiter, whole=whole)
+    return head.names, lambda: table.chunks(flow())
+
+
+@contextmanager
+def _told(path: Path, tenant: str, stamp: tuple[int, int, int] | None) -> Iterator[None]:
+    """Turn what goes wrong while reading into a refusal, the true one, and tell of what may be harm.
+
+    A file that changed under the reader is told as such, whatever else it looked like.
+    """
+    try:
+        yield
+    except (Refused, pa.ArrowException, OSError) as error:
+        if durable.stamp(path) != stamp:
+            raise _not_settled(path) from error
+        if not isinstance(error, Refused):
+            raise Refused(
+                f"{path.name} cannot be read: {str(error)[:160]}",
+                "export it again; it may be cut short",
+                code="DATA_TRUNCATED",
+            ) from error
+        if error.code in _ALERTS:
+            fields = {"tenant": tenant, "code": error.code}
+            log.warning("%s: %s", tenant, error.code, extra={"fields": fields})
+        raise
+    if durable.stamp(path) != stamp:
+        raise _not_settled(path)
+
+
+def _not_settled(path: Path) -> Refused:
+    return Refused(
+        f"{path.name} changed while it was read",
+        "deliver it again when it is written to its end",
+        code="DATA_NOT_SETTLED",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All of a file in memory.
+
+    Attributes:
+        ragged: (line, text) of lines of another shape.
     """
 
     rows: pa.Table
@@ -33,129 +175,13 @@ class Delivery:
     ragged: list[tuple[int, str]] = field(default_factory=list)
 
 
-def read_file(path: Path, max_bytes: int) -> Delivery:
-    """Read a delivered file.
-
-    Raises:
-        Refused: it is missing, empty, too large, broken, or not what its name says.
-    """
-    if not path.is_file():
-        raise Refused(f"there is no file {path}", "check the path", code="DATA_MISSING")
-    size = path.stat().st_size
-    if not size:
-        raise Refused(f"{path.name} has 0 bytes", "export it again", code="DATA_EMPTY")
-    if size > max_bytes:
-        raise Refused(
-            f"{path.name} has {size:,} bytes, the limit is {max_bytes:,}",
-            "split it, or raise intake.max_file_bytes",
-            code="DATA_TOO_LARGE",
-        )
-    reader = _reader(path)
-    try:
-        return reader(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise _unreadable(path, str(error)) from error
+def whole(delivered: Delivery) -> Whole:
+    """Read all of a file at once, where it is known to be small."""
+    chunks = list(delivered.chunks())
+    ragged = [(line.line, line.text) for chunk in chunks for line in chunk.ragged]
+    return Whole(pa.concat_tables([chunk.rows for chunk in chunks]), delivered.sha256, ragged)
 
 
-def _reader(path: Path) -> Callable[[Path], Delivery]:
-    with path.open("rb") as file:
-        start = file.read(4)
-    parquet = start == b"PAR1"
-    suffix = path.suffix.lower()
-    if suffix == ".parquet" and parquet:
-        return _read_parquet
-    if suffix == ".csv" and not parquet:
-        return _read_csv
-    if suffix in (".csv", ".parquet"):
-        found = "Parquet" if parquet else "something else"
-        raise Refused(
-            f"{path.name} is named {path.suffix} but holds {found}",
-            "name the file after its content",
-            code="DATA_WRONG_FORMAT",
-        )
-    raise Refused(
-        f"{path.name} is neither .csv nor .parquet", "send CSV or Parquet", code="DATA_WRONG_FORMAT"
-    )
-
-
-def _read_parquet(path: Path) -> Delivery:
-    return Delivery(pq.read_table(path), sha256(path))
-
-
-def _read_csv(path: Path) -> Delivery:
-    _check_utf8(path)
-    delimiter, names = _header(path)
-    delivery = Delivery(pa.table({}), sha256(path))
-
-    def note(row: pc_csv.InvalidRow) -> str:
-        delivery.ragged.append((row.number or 0, row.text[:80]))
-        return "skip"
-
-    try:
-        delivery.rows = _rows(path, delimiter, names, note)
-    except pa.ArrowInvalid as error:
-        if not names or "Empty CSV" not in str(error):
-            raise
-        delivery.rows = pa.table({name: pa.array([], pa.string()) for name in names})
-    if any(kind != pa.string() for kind in delivery.rows.schema.types):
-        # A column that was guessed would turn the id 007 into 7.
-        raise pa.ArrowInvalid("its header cannot be read")
-    return delivery
-
-
-def _rows(
-    path: Path, delimiter: str, names: list[str], note: Callable[[pc_csv.InvalidRow], str]
-) -> pa.Table:
-    return pc_csv.read_csv(
-        path,
-        # One thread: only then do skipped lines come with their number.
-        read_options=pc_csv.ReadOptions(use_threads=False),
-        parse_options=pc_csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
-        ),
-        convert_options=pc_csv.ConvertOptions(
-            column_types={name: pa.string() for name in names}, strings_can_be_null=False
-        ),
-    )
-
-
-def _check_utf8(path: Path) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    line = 1
-    with path.open("rb") as file:
-        chunk = b" "
-        while chunk:
-            chunk = file.read(1 << 20)
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                line += error.object[: error.start].count(b"\n")
-                raise Refused(
-                    f"{path.name} is not UTF-8 text: byte 0x{error.object[error.start]:02X} "
-                    f"near line {line:,}",
-                    "export it as UTF-8",
-                    code="TEXT_ENCODING",
-                ) from error
-            line += chunk.count(b"\n")
-
-
-def _header(path: Path) -> tuple[str, list[str]]:
-    """The delimiter, and the column names, as the csv module reads the first line with content."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        start = file.read(_HEADER_MOST)
-    bare = re.sub(r'"[^"]*"', "", start).lstrip("\r\n")
-    first = re.split(r"[\r\n]", bare, maxsplit=1)[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    lines = csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)
-    try:
-        return delimiter, next((line for line in lines if line), [])
-    except csv.Error as error:
-        raise pa.ArrowInvalid(f"its header cannot be read: {error}") from error
-
-
-def _unreadable(path: Path, why: str) -> Refused:
-    return Refused(
-        f"{path.name} cannot be read: {why[:160]}",
-        "export it again; it may be cut short",
-        code="DATA_TRUNCATED",
-    )
+def read_file(path: Path, max_bytes: int) -> Whole:
+    """Read all of a file whose sender is not a tenant."""
+    return whole(delivery(path, Reading(), IntakeSettings(max_file_bytes=max_bytes), tenant=""))

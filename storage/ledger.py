@@ -66,7 +66,7 @@ class Ledger:
             NotThere: no such tenant.
         """
         with reading(self._engine) as connection:
-            row = connection.execute(select(TENANTS).where(TENANTS.c.tenant == tenant)).first()
+            row = connection.execute(_HERE.where(TENANTS.c.tenant == tenant)).first()
             rules = _rules(connection, [tenant])
         if row is None:
             raise no_tenant(tenant)
@@ -79,7 +79,7 @@ class Ledger:
 
     def tenants(self) -> list[Tenant]:
         with reading(self._engine) as connection:
-            rows = connection.execute(select(TENANTS).order_by(TENANTS.c.tenant)).all()
+            rows = connection.execute(_HERE.order_by(TENANTS.c.tenant)).all()
             rules = _rules(connection)
         return [_tenant(row, rules) for row in rows]
 
@@ -111,6 +111,18 @@ class Ledger:
             )
             detail = {"was": dict(was.changes), "changes": dict(changes)}
             note(connection, tenant, by, "settings", detail, at)
+
+    def change_mapping(
+        self, tenant: TenantId, mapping: Mapping[str, Any], *, by: str, why: str, at: datetime
+    ) -> None:
+        """Keep how the tenant's files look; it was checked by ``schema.mapping.declared``."""
+        with self._engine.begin() as connection:
+            was = locked(connection, tenant)
+            connection.execute(
+                update(TENANTS).where(TENANTS.c.tenant == tenant).values(mapping=dict(mapping))
+            )
+            detail = {"was": dict(was.mapping), "mapping": dict(mapping), "why": why}
+            note(connection, tenant, by, "mapping", detail, at)
 
     def release(self, tenant: TenantId, *, by: str, at: datetime) -> None:
         """End the hold of a rollback: the next night publishes again."""
@@ -259,7 +271,7 @@ class Ledger:
         """Everything serving has to know, as of one moment."""
         with reading(self._engine) as connection:
             revision = connection.execute(select(REVISION.c.number)).scalar_one()
-            tenants = connection.execute(select(TENANTS)).all()
+            tenants = connection.execute(_HERE).all()
             rules = _rules(connection)
             keys = connection.execute(_KEYS).all()
         return Control(
@@ -280,7 +292,7 @@ def no_key() -> NotThere:
 
 
 def locked(connection: Connection, tenant: TenantId) -> Tenant:
-    query = select(TENANTS).where(TENANTS.c.tenant == tenant).with_for_update()
+    query = _HERE.where(TENANTS.c.tenant == tenant).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         raise no_tenant(tenant)
@@ -291,7 +303,7 @@ def every(
     connection: Connection, names: Sequence[TenantId], *, lock: bool = False
 ) -> dict[TenantId, Tenant]:
     """These tenants by name; one that does not exist is left out."""
-    query = select(TENANTS).where(TENANTS.c.tenant.in_(names)).order_by(TENANTS.c.tenant)
+    query = _HERE.where(TENANTS.c.tenant.in_(names)).order_by(TENANTS.c.tenant)
     rows = connection.execute(query.with_for_update() if lock else query).all()
     rules = _rules(connection, names)
     return {TenantId(row.tenant): _tenant(row, rules) for row in rows}
@@ -301,6 +313,9 @@ def all_locked(connection: Connection, names: Sequence[TenantId]) -> dict[Tenant
     """As ``every``, their rows locked, always in one order: two who lock several never wait in a ring."""
     return every(connection, names, lock=True)
 
+
+_HERE = select(TENANTS).where(TENANTS.c.left_at.is_(None))
+"""Who left is nobody's tenant any more, though its row stays (``storage.leaving``)."""
 
 _KEYS = select(KEYS, KEY_USES.c.last_used_at).outerjoin(KEY_USES)
 
@@ -360,6 +375,7 @@ def _tenant(row: Row[Any], rules: Mapping[str, list[Rule]]) -> Tenant:
         timezone=row.timezone,
         mode=Mode(row.mode),
         changes=row.changes,
+        mapping=row.mapping or {},
         model=row.model,
         held_until=row.held_until,
         rules=tuple(rules.get(row.tenant, ())),

@@ -6,7 +6,7 @@ same key, the first lines that a lookup shows of that list, as ``schema.records.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import lmdb
@@ -37,7 +37,11 @@ def write(path: Path, lists: Lists, lines: Lines | None = None) -> None:
     bodies += [(key, _body(lists.entries[row])) for key, row in rows]
     first = [] if lines is None else [(FIRST + key, lines(body)) for key, body in bodies]
     # in the order of their keys; a long value takes whole pages
-    pairs = [bodies[0], *first, *bodies[1:]]
+    _put(path, [bodies[0], *first, *bodies[1:]])
+
+
+def _put(path: Path, pairs: list[tuple[bytes, bytes]]) -> None:
+    """Write pairs, sorted by key, into one new file."""
     longest = sum(len(key) + len(body) + _PAGE for key, body in pairs)
     environment = lmdb.open(
         str(path), subdir=False, lock=False, map_size=2 * longest + 2**20, sync=False
@@ -121,6 +125,13 @@ class ListReader:
         """All lists, the popular one first under "": customers, and packed entries of each."""
         names, bodies = zip(("", self.popular()), *self.each(), strict=True)
         return list(names), list(bodies)
+
+    def without(self, path: Path, customers: Collection[str]) -> None:
+        """Write everything into one new file but the lists of these customers."""
+        keys = {customer.encode() for customer in customers}
+        gone = keys | {FIRST + key for key in keys}
+        with self._environment.begin() as transaction:
+            _put(path, [pair for pair in transaction.cursor() if pair[0] not in gone])
 
     def close(self) -> None:
         with _OPENING:

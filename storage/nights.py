@@ -321,6 +321,32 @@ class Nights:
             detail = {"edition": number, "model": row.model, "why": why}
             note(connection, tenant, by, "activate", detail, now)
 
+    def resealed(self, tenant: TenantId, old: int, new: NewEdition) -> None:
+        """Note an edition that is another one without somebody: of the same night, made as early."""
+        with self._engine.begin() as connection:
+            locked(connection, tenant)
+            here = (EDITIONS.c.tenant == tenant, EDITIONS.c.edition == old)
+            row = connection.execute(select(EDITIONS).where(*here)).one()
+            told = {**row._mapping, "edition": new.number, "lists": new.lists}
+            told["manifest_sha256"] = new.manifest_sha256
+            connection.execute(insert(EDITIONS).values(told))
+            connection.execute(
+                update(NIGHTS)
+                .where(NIGHTS.c.tenant == tenant, NIGHTS.c.edition == old)
+                .values(edition=new.number)
+            )
+
+    def undisturbed(self, tenant: TenantId, act: Callable[[], None]) -> None:
+        """Do something while no night and nobody else publishes for the tenant."""
+        with self._engine.begin() as connection:
+            locked(connection, tenant)
+            act()
+
+    def running(self, tenant: TenantId, alive: Callable[[str], bool], now: datetime) -> bool:
+        """Whether a night of the tenant is at work; one whose process is gone is not."""
+        query = select(NIGHTS).where(NIGHTS.c.tenant == tenant, NIGHTS.c.state == RUNNING)
+        return any(row.lease_until > now and alive(row.owner) for row in self._rows(query))
+
     def promote(
         self,
         tenant: TenantId,

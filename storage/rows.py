@@ -49,7 +49,14 @@ TENANTS = Table(
     Column("held_until", Instant),
     Column("fence", _NUMBER, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("mapping", JSON(none_as_null=True)),
+    Column("left_at", Instant),
+    Column("deleted_at", Instant),
+    Column("leaving", JSON(none_as_null=True)),
 )
+"""A tenant that left keeps its row for ever, emptied: its name is never given to another, whom its
+audit trail would otherwise tell about it.
+"""
 
 REVISION = Table(
     "revision",
@@ -123,7 +130,23 @@ BATCHES = Table(
     Column("batch", String(64), nullable=False),
     Column("imported_at", Instant, nullable=False),
     Column("report", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("profile", JSON, nullable=False),
+    Column("settled_at", Instant),
 )
+"""Every delivery, in the order they came. ``settled_at``: when what waited for a person did no more."""
+
+MARKS = Table(
+    "marks",
+    METADATA,
+    _tenant(),
+    Column("table_name", String(16), primary_key=True),
+    Column("client", Text, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+"""How far a tenant's tables were read from the source."""
 
 NIGHTS = Table(
     "nights",
@@ -216,3 +239,19 @@ FEEDBACK = Table(
 )
 
 Index("ix_feedback_kind", FEEDBACK.c.tenant, FEEDBACK.c.kind, FEEDBACK.c.occurred_at)
+
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    _tenant(),
+    Column("erasure", Integer, primary_key=True),
+    Column("mark", String(32), nullable=False),
+    Column("known", Boolean, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("removed", JSON, nullable=False),
+    Column("finished_at", Instant),
+    Column("returned_at", Instant),
+)
+"""Receipts; whom they are about is said by a keyed hash (``storage.erased``)."""

@@ -123,6 +123,32 @@ class Spool:
                 durable.release(self._mine.pop(path))
         return delivered
 
+    def forget(self, gone: Callable[[TenantId, Event], bool]) -> int:
+        """Take events out of what the ledger refused for good.
+
+        What waits otherwise is delivered by whoever answers for it, to a ledger that knows better.
+
+        Returns:
+            How many events of that kind still wait.
+        """
+        with self._delivering:
+            for path in self._files(_STUCK):
+                kept = b""
+                for tenant, events in _by_tenant(path):
+                    stay = [event for event in events if not gone(tenant, event)]
+                    kept += _packed(tenant, stay) if stay else b""
+                if kept:
+                    durable.replace(self._disk, path, kept)
+                else:
+                    self._disk.remove_file(path)
+        return sum(gone(tenant, event) for tenant, event in self.events(_SPOOL))
+
+    def events(self, *kinds: str) -> Iterator[tuple[TenantId, Event]]:
+        """Everything that lies in the spool, of all processes."""
+        for path in self._files(*(kinds or (_SPOOL, _STUCK))):
+            for tenant, events in _by_tenant(path):
+                yield from ((tenant, event) for event in events)
+
     def size(self) -> int:
         """Bytes in the spool, of all processes; costs a look into the folder."""
         return sum(_size(path) for path in self._files(_SPOOL, _STUCK))

@@ -9,35 +9,53 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema.config import Config
 from schema.errors import Problem
 from storage import durable
+from storage.aside import Aside
 from storage.audit import Audit
 from storage.database import connect, migrate
 from storage.datasets import Datasets
+from storage.dropped import Inboxes
 from storage.durable import Disk
 from storage.editions import Editions
+from storage.erased import Erased
+from storage.erasures import Erasures
 from storage.feedback import Feedback
 from storage.imports import Imports
+from storage.leaving import Leaving
 from storage.ledger import Ledger
+from storage.marks import Marks
 from storage.models import Models
 from storage.nights import Nights
+from storage.pulled import Pulled
 from storage.revoked import Revoked
 from storage.secret import pepper
 from storage.spool import Spool
+from storage.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
     """Everything that is kept."""
 
+    home: Path
+    disk: Disk
     engine: Engine
     ledger: Ledger
     audit: Audit
     nights: Nights
     feedback: Feedback
     imports: Imports
+    marks: Marks
+    pulled: Pulled
+    inboxes: Inboxes
+    uploads: Uploads
     datasets: Datasets
+    aside: Aside
     models: Models
     editions: Editions
     revoked: Revoked
+    erased: Erased
+    erasures: Erasures
+    leaving: Leaving
     pepper: bytes
     """The installation's secret: key digests and the audit trail's hashes are made under it."""
 
@@ -54,17 +72,29 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
     secret = pepper(config)
     engine = _ledger(config, secret)
     root = config.home / "tenants"
+    erased = Erased(config.home / "erased", disk, secret)
+    spool = Spool(config.home / "spool", disk, config.serving.spool_bytes)
     return Stores(
+        home=config.home,
+        disk=disk,
         engine=engine,
         ledger=Ledger(engine),
         audit=Audit(engine, secret),
         nights=Nights(engine),
-        feedback=Feedback(engine, Spool(config.home / "spool", disk, config.serving.spool_bytes)),
+        feedback=Feedback(engine, spool, erased),
         imports=Imports(engine),
+        marks=Marks(engine),
+        pulled=Pulled(root, disk),
+        inboxes=Inboxes(config.home, disk),
+        uploads=Uploads(root, disk),
         datasets=Datasets(root, disk),
+        aside=Aside(root, disk),
         models=Models(root, disk),
         editions=Editions(root, disk),
         revoked=Revoked(config.home / "revoked", disk),
+        erased=erased,
+        erasures=Erasures(engine),
+        leaving=Leaving(engine),
         pepper=secret,
     )
 

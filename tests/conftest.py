@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgres import cluster as cluster
 from tests.world import World, open_world, two_tenants
 
 settings.register_profile(

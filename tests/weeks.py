@@ -25,7 +25,11 @@ def told(name: TenantId) -> Tables:
 
 def between(name: TenantId, start: date, end: date) -> pa.Table:
     """The interactions of [start, end)."""
-    lines = told(name)["interactions"]
+    return between_days(told(name)["interactions"], start, end)
+
+
+def between_days(lines: pa.Table, start: date, end: date) -> pa.Table:
+    """Those of [start, end)."""
     at = lines["occurred_at"]
     return lines.filter(pc.and_(pc.greater_equal(at, _instant(start)), pc.less(at, _instant(end))))
 

@@ -5,13 +5,14 @@ at their first use.
 """
 
 import importlib
+import json
 import logging
 import os
 import sys
 
 import click
 
-from schema.errors import FactoryError, Problem, Refused
+from schema.errors import FactoryError, Problem, Refused, as_json
 
 COMMANDS = {
     "demo": "jobs.cli.demo:demo",
@@ -28,6 +29,7 @@ COMMANDS = {
     "key": "jobs.cli.key:key",
     "audit": "jobs.cli.audit:audit",
     "evaluate": "jobs.cli.evaluate:evaluate",
+    "upkeep": "jobs.cli.upkeep:upkeep",
     "serve": "jobs.cli.serve:serve",
     "schedule": "jobs.cli.schedule:schedule",
     "doctor": "jobs.cli.doctor:doctor",
@@ -67,6 +69,7 @@ _SUMMARIES = {
     "key": "make, list, rotate and revoke API keys",
     "audit": "who did what, and whether the record of it is whole",
     "evaluate": "the engine against simple rules, on any folder of data",
+    "upkeep": "merge small files of accepted data, remove what no longer counts",
     "serve": "answer lookups over HTTP",
     "schedule": "run every tenant's night at its own local midnight",
     "doctor": "check the installation and every published edition",
@@ -82,7 +85,10 @@ def recfactory() -> None:
 
 
 def main() -> None:
-    """The door: errors become sentences and exit codes (1 failed, 2 refused or usage)."""
+    """The door: errors become sentences and exit codes (1 failed, 2 refused or usage).
+
+    With ``--json`` they are told on standard output as well, as every refusal of data is.
+    """
     # Before NumPy is imported: a second BLAS thread slows small tenants down, many times over.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -98,6 +104,8 @@ def main() -> None:
     except (Problem, FactoryError) as error:
         problem = error.problem if isinstance(error, FactoryError) else error
         click.echo(f"{problem.code}: {error}", err=True)
+        if "--json" in sys.argv:
+            click.echo(json.dumps(as_json(problem)))
         sys.exit(2 if isinstance(problem, Refused) else 1)
 
 

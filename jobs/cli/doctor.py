@@ -1,14 +1,17 @@
 """Say whether this installation is sound."""
 
 import sqlite3
+from datetime import timedelta
 
 import click
 
-from jobs.cli.door import as_json, print_json, table, with_stores
+from jobs.cli.door import as_json, now, print_json, table, with_stores
 from schema.config import Config
 from schema.errors import Problem
 from schema.records import Tenant
 from storage.stores import Stores
+
+_A_DAY = timedelta(days=1)
 
 
 @click.command()
@@ -26,7 +29,7 @@ def doctor(stores: Stores, config: Config, json: bool) -> None:
         {"what": "SQLite", "state": "ok", "detail": sqlite3.sqlite_version},
         _spool(stores),
     ]
-    findings += [_audit(stores)]
+    findings += [_audit(stores), _erasures(stores)]
     findings += [_tenant(stores, tenant) for tenant in stores.ledger.tenants()]
     if json:
         print_json(findings)
@@ -60,6 +63,25 @@ def _audit(stores: Stores) -> dict[str, str]:
     faults = [f"{c.tenant or 'installation'}: {fault}" for c in chains for fault in c.faults]
     state, detail = ("broken", "; ".join(faults)) if faults else ("ok", f"{lines} lines")
     return {"what": "audit", "state": state, "detail": detail}
+
+
+def _erasures(stores: Stores) -> dict[str, str]:
+    """An erasure is done within a day; one of which the ledger has no receipt came with a backup."""
+    late, unknown, pending = 0, 0, 0
+    for tenant in stores.ledger.tenants():
+        receipts = stores.erasures.of(tenant.tenant)
+        known = {receipt.mark for receipt in receipts}
+        unknown += len(stores.erased.of(tenant.uid).marks - known)
+        waiting = [receipt for receipt in receipts if receipt.pending]
+        pending += len(waiting)
+        late += sum(receipt.asked_at < now() - _A_DAY for receipt in waiting)
+    if late or unknown:
+        detail = (
+            f"{late} wait for more than a day, {unknown} have no receipt in this ledger: run "
+            "`recfactory data erasures --finish`"
+        )
+        return {"what": "erasures", "state": "pending", "detail": detail}
+    return {"what": "erasures", "state": "ok", "detail": f"{pending} pending"}
 
 
 def _tenant(stores: Stores, tenant: Tenant) -> dict[str, str]:

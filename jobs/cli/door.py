@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schema.config import Config, read_config
+from schema.config import ACTOR, Config, read_config
 from schema.errors import Refused
 from storage.stores import Stores, open_stores
 
@@ -74,7 +74,9 @@ def now() -> datetime:
 
 
 def actor() -> str:
-    """Who is at the command line, for the audit trail."""
+    """Who is at the command line, or whom the server started it for; for the audit trail."""
+    if os.environ.get(ACTOR):
+        return os.environ[ACTOR]
     try:
         return f"cli {getuser()}"
     except (KeyError, OSError):  # a user id without a name, as in some containers

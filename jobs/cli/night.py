@@ -8,11 +8,13 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
+from jobs.cli.report import settle
 from jobs.fleet import Result, Task, exit_status, flagged, run_fleet, tonight
 from schema.config import Config
 from schema.errors import Refused
-from schema.names import Mode
+from schema.names import Delivered, Mode
 from schema.records import NightReport
+from storage.imports import COUNTS, Import
 from storage.stores import Stores
 
 
@@ -70,6 +72,7 @@ def why(stores: Stores, config: Config, tenant: str, json: bool) -> None:
     known = stores.ledger.tenant(tenant)
     current = stores.editions.current(known.uid)
     reports = stores.nights.nights(known.tenant, 7)
+    waiting = stores.imports.deliveries(known.tenant, None, states=[Delivered.HELD])
     body = {
         "tenant": known.tenant,
         "mode": known.mode.value,
@@ -78,7 +81,8 @@ def why(stores: Stores, config: Config, tenant: str, json: bool) -> None:
         "model": known.model,
         "held_until": known.held_until,
         "nights": [as_line(report) for report in reports],
-        "next": _next(known.mode, known.held_until, reports),
+        "waiting": [delivery.as_json() for delivery in waiting],
+        "next": _next(known.mode, known.held_until, reports, waiting),
     }
     if json:
         print_json(body)
@@ -97,6 +101,9 @@ def why(stores: Stores, config: Config, tenant: str, json: bool) -> None:
             out.print(f"              {word:10} {realised['because']}", markup=False)
     for line in reports[0].figures.get("rules", ()) if reports else ():
         out.print(f"  {_rule_line(line)}", markup=False)
+    for delivery in waiting:
+        told = "; ".join(reason["sentence"] for reason in delivery.reasons)
+        out.print(f"  {delivery.imported_at:%Y-%m-%d}  delivery   held: {told}", markup=False)
     out.print(f"Next: {body['next']}", markup=False)
 
 
@@ -209,7 +216,8 @@ def _row(stores: Stores, result: Result) -> list[object]:
 
 def _rows_of(stores: Stores, report: NightReport) -> int:
     """Rows in quarantine, over every delivery of the tenant."""
-    batches = {r["batch"]: r["report"] for r in reversed(stores.imports.reports(report.tenant))}
+    counting = stores.imports.deliveries(report.tenant, states=COUNTS)
+    batches = {delivery.batch: delivery.report for delivery in reversed(counting)}
     return sum(
         found["quarantined"] for delivery in batches.values() for found in delivery["tables"]
     )
@@ -233,7 +241,14 @@ def _word(report: NightReport) -> str:
     return report.outcome.value if report.outcome else report.state
 
 
-def _next(mode: Mode, held_until: datetime | None, reports: Sequence[NightReport]) -> str:
+def _next(
+    mode: Mode,
+    held_until: datetime | None,
+    reports: Sequence[NightReport],
+    waiting: Sequence[Import],
+) -> str:
+    if waiting:
+        return settle(waiting[-1].report["tenant"], waiting[-1].batch)
     if mode is Mode.OFF:
         return "nothing; `recfactory tenant mode TENANT on --why …` starts it again"
     if mode is Mode.FREEZE:

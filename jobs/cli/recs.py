@@ -44,7 +44,7 @@ def recs(
     if serves(known.mode):
         at, days = now(), config.serving.stale_days
         with opened(stores, known, None, at, days) as source:
-            own, stale = source.edition.lists.of(customer), source.shown.stale(at)
+            own, stale = source.own(customer), source.shown.stale(at)
             found = answer(tenant, customer, known.mode, source.shown, own, asked, stale=stale)
     else:
         found = nothing(tenant, customer)

@@ -7,6 +7,7 @@ import click
 import orjson
 
 from jobs.cli.door import actor, as_json, day, now, print_json, table, why, with_stores
+from jobs.cli.leaving import left, remove, restore
 from schema.config import Config
 from schema.errors import Problem
 from schema.names import Mode, tenant_id
@@ -24,6 +25,10 @@ def tenant() -> None:
     """
 
 
+for command in (remove, restore, left):
+    tenant.add_command(command)
+
+
 @tenant.command()
 @click.argument("name")
 @click.option("--title", default="", help="What people call the company.")
@@ -38,8 +43,12 @@ def add(stores: Stores, config: Config, name: str, title: str, timezone: str) ->
     """
     zone(timezone)
     uid = f"t{secrets.token_hex(8)}"
-    stores.ledger.register(tenant_id(name), uid, title or name, timezone, by=actor(), at=now())
+    made = stores.ledger.register(
+        tenant_id(name), uid, title or name, timezone, by=actor(), at=now()
+    )
+    inbox = stores.inboxes.folder(made)
     click.echo(f"{name}: registered, on. Next: recfactory data import {name} --customers … ")
+    click.echo(f"Its inbox is {inbox}")
 
 
 @tenant.command(name="list")

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import cases, fleet, live, night, peers, readme, replay, template
+from benchmarks import cases, fleet, intake, live, night, peers, readme, replay, template
 from benchmarks.day import __main__ as day
 from benchmarks.day import openloop
 from factory.blend import FRESH, REPEAT
@@ -160,6 +160,30 @@ def sold(number: int) -> Part:
         1 + 7 * lines["week"], unit="D"
     )
     return Part(number, products, lines)
+
+
+class TestIntake:
+    """Each way in a process of its own: a few seconds for a few rows."""
+
+    def test_tells_both_ways_their_rate_their_memory_and_the_share(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        intake.main(["--rows", "2000", "--format", "csv", "--json"])
+
+        told = json.loads(capsys.readouterr().out)["csv"]
+        for way in ("bare", "ours"):
+            assert told[way]["rows"] == 2000
+            assert told[way]["peak"] > 10**7
+        rates = [told[way]["rows_per_second"] for way in ("ours", "bare")]
+        assert told["share_of_bare"] == pytest.approx(rates[0] / rates[1])
+
+    def test_imports_what_it_made(self, tmp_path: Path) -> None:
+        intake.make(tmp_path / "made", "parquet", 3000)
+
+        assert intake.ours(tmp_path / "made", "parquet") > 0
+        assert intake.bare(tmp_path / "made", "parquet") > 0
+        [dataset] = (tmp_path / "made" / "home" / "tenants").glob("*/data/interactions/*.parquet")
+        assert pq.read_metadata(dataset).num_rows == 3000
 
 
 class TestReplay:

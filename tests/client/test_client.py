@@ -27,6 +27,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 @pytest.fixture(scope="module")
 def real(night: Night, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     world = night.world(tmp_path_factory.mktemp("real"))
+    world.loosen(ACME, BETA)
     with server(world, night) as made:
         yield made
     world.stores.engine.dispose()
@@ -106,6 +107,55 @@ class TestFeedback:
         assert [line.event_id for line in results] == [event.event_id for event in events]
         assert len(stored(real, BETA, FeedbackKind.CLICKED)) == 1500
         assert stored(real, ACME, FeedbackKind.CLICKED) == []
+
+
+class TestAnUpload:
+    def test_comes_back_as_its_report(self, real: Server, tmp_path: Path) -> None:
+        path = tmp_path / "customers-2026.csv"
+        path.write_text("customer_id\nC-0001\nC-0002\n,\n")
+        with client(real, BETA, Role.ADMIN) as admin:
+            asked = admin.upload("customers", path, dry_run=True)
+            assert (asked.tenant, asked.state, asked.dry_run) == (BETA, "accepted", True)
+            path.write_text("customer_id,name\nC-0001,\nC-0002,\n,\n")
+            done = admin.upload("customers", path)
+            again = admin.upload("customers", path)
+        [table] = done.tables
+        assert (table.read, table.accepted, table.quarantined) == (3, 2, 1)
+        assert table.faults[0]["code"] == "ID_EMPTY"
+        assert again == done
+        assert len(real.world.stores.imports.reports(BETA)) == 2  # the world's own, and this one
+
+    def test_that_is_refused_says_why(self, real: Server, tmp_path: Path) -> None:
+        path = tmp_path / "customers.csv"
+        path.write_text("name\nAda\n")
+        with client(real, ACME, Role.ADMIN) as admin, pytest.raises(Problem) as told:
+            admin.upload("customers", path)
+        assert (told.value.status, told.value.code) == (422, "SCHEMA_MISSING")
+
+    def test_is_sent_whole_again_when_the_line_breaks(self, tmp_path: Path) -> None:
+        path = tmp_path / "interactions-2026.jsonl.gz"
+        path.write_bytes(b"x" * 200_000)
+        report: Answer = (
+            200, {},
+            {"tenant": "acme", "batch": "b", "state": "held", "dry_run": False, "tables": []},
+        )  # fmt: skip
+        with odd(None, BUSY, report) as (made, asking, _), asking() as admin:
+            assert admin.upload("interactions", path, how="add").state == "held"
+        assert {body for *_, body in made.asked} == {path.read_bytes()}
+        [(method, where, headers, _), *_] = made.asked
+        assert (method, where) == ("PUT", "/tenants/acme/data/interactions?dry_run=false&how=add")
+        assert headers["Content-Type"] == "application/x-ndjson"
+        assert headers["Content-Encoding"] == "gzip"
+        assert headers["Content-Digest"].startswith("sha-256=:")
+
+    @pytest.mark.parametrize("name", ["interactions", "interactions.xlsx", "interactions.gz"])
+    def test_of_a_file_that_does_not_say_what_it_is_is_not_tried(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / name).write_text("x")
+        with odd() as (_, asking, _), asking() as admin, pytest.raises(Problem) as told:
+            admin.upload("interactions", tmp_path / name)
+        assert told.value.code == "FILE_NAME"
 
 
 class TestAProblem:

@@ -11,8 +11,12 @@ LISTED = set(re.findall(r"`([A-Z_0-9]+)`", " ".join(CELLS)))
 
 PLACE = {"Denied": 3, "_answer": 1, "Problem": 2, "Refused": 2, "NotThere": 2}
 """Where the code stands among the arguments of a call."""
-ELSEWHERE = {"config.py", "settings.py", "inbox.py", "secret.py"}
-"""Of these only the command line is told: its start, its settings, its files."""
+FILES = {"inbox.py", "formats.py", "unpacked.py", "chunks.py", "delimited.py", "jsonlines.py"}
+FILES |= {"columnar.py", "pages.py"}
+ELSEWHERE = {"config.py", "settings.py", "mapping.py", "secret.py", "source.py", "address.py"}
+ELSEWHERE |= {"leaving.py", *FILES}
+"""Of these only the command line is told: its start, its settings, its files, its source, tenants
+that leave."""
 
 
 def raised() -> Iterator[str]:

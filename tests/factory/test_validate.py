@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.validate import SAMPLES, Checked, Fault, check
+from factory.faults import SAMPLES, Fault
+from factory.validate import Checked, check
 from schema.errors import Refused
 from schema.names import Event, Status
 from schema.tables import (
@@ -37,6 +38,19 @@ def refusal(table: Table, rows: Mapping[str, Any] | pa.Table) -> Refused:
     with pytest.raises(Refused) as told:
         check(given_rows, table, zone=UTC_ZONE, now=NOW, known=KNOWN)
     return told.value
+
+
+def test_a_message_shows_80_characters_of_what_a_tenant_called_its_columns() -> None:
+    for names in (
+        ["y" * 900],
+        ["é" * 70, "x" * 70],
+        ["y\x1b[2J"],
+        [f"column {n}" for n in range(900)],
+    ):
+        refused = refusal(CUSTOMERS, {name: ["1"] for name in names})
+        shown = refused.what.partition("found: ")[2]
+        assert len(shown) <= 82
+        assert shown.isprintable()
 
 
 def only_fault(found: Checked) -> Fault:
@@ -124,7 +138,7 @@ class TestARowThatDoesNotFit:
         assert (fault.code, fault.count) == (code, 1)
         assert fault.samples[0][0] == 2
         assert _alike(fault.samples[0][1], sample)
-        assert found.quarantined["_row"].to_pylist() == [2]
+        assert found.quarantined["_line"].to_pylist() == [2]
         assert found.quarantined["_code"].to_pylist() == [code]
         assert len(found.accepted) == 2
 
@@ -146,7 +160,7 @@ class TestARowThatDoesNotFit:
             "product_id": "P-2",
             "price": "cheap",
             "colour": "blue",
-            "_row": 2,
+            "_line": 2,
             "_code": "VALUE_TYPE",
         }
 
@@ -493,7 +507,7 @@ class TestWhateverIsDelivered:
         assert found.read == len(next(iter(columns.values())))
         assert len(found.accepted) + len(found.quarantined) == found.read
         assert all(found.quarantined["_code"].to_pylist())
-        assert len(set(found.quarantined["_row"].to_pylist())) == len(found.quarantined)
+        assert len(set(found.quarantined["_line"].to_pylist())) == len(found.quarantined)
 
     @settings(max_examples=50)
     @given(delivery=deliveries())

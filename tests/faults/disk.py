@@ -104,6 +104,14 @@ class FaultyDisk(Disk):
         self._step(f"rename to {plain(goal)}")
         super().rename(path, goal)
 
+    def hand_over(self, path: Path, folder: int, name: str) -> None:
+        self._step(f"hand over {plain(path)}")
+        super().hand_over(path, folder, name)
+
+    def remove_from(self, folder: int, name: str) -> None:
+        self._step(f"remove {name}")
+        super().remove_from(folder, name)
+
     def remove_file(self, path: Path) -> None:
         self._step(f"remove {plain(path)}")
         super().remove_file(path)

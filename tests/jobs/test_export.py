@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.export import COLUMNS, export, opened
+from jobs.export import COLUMNS, export, harmless, opened
 from schema.errors import NotThere, Problem, Refused
 from schema.names import Action, Bought, Mode, TenantId
 from schema.rules import written
@@ -193,3 +194,45 @@ class TestARefusedExport:
         with pytest.raises(Problem):
             exported(world)
         assert (world.folder / "lists.parquet").read_bytes() == before
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "=cmd|' /C calc'!A0"]
+
+
+class TestACsvThatASpreadsheetOpens:
+    @pytest.mark.parametrize("text", FORMULAS)
+    @pytest.mark.parametrize("before", ["", "'", "''"])
+    def test_has_no_text_that_it_would_run_and_gives_every_text_back(
+        self, text: str, before: str
+    ) -> None:
+        [cell] = harmless(pa.RecordBatch.from_pydict({"id": [before + text]}))["id"].to_pylist()
+
+        assert cell == "'" + before + text
+
+    @pytest.mark.parametrize("text", ["", "C-1", "a=b", " =1", "'quoted'", "1+1"])
+    def test_has_every_other_text_as_it_is(self, text: str) -> None:
+        rows = pa.RecordBatch.from_pydict({"id": [text], "rank": [-1]})
+
+        assert harmless(rows).to_pylist() == rows.to_pylist()
+
+    def test_is_made_so_for_customers_and_products(self, empty_world: World) -> None:
+        made = tables(ACME)
+        for table, column in (
+            ("customers", "customer_id"),
+            ("products", "product_id"),
+            ("interactions", "customer_id"),
+            ("interactions", "product_id"),
+        ):
+            place = made[table].column_names.index(column)
+            risky = pa.array([f"={text}" for text in made[table][column].to_pylist()])
+            made[table] = made[table].set_column(place, column, risky)
+        empty_world.add(ACME)
+        empty_world.import_(ACME, made)
+        assert empty_world.night(ACME).published
+
+        path = exported(empty_world, file="lists.csv")
+
+        with path.open(newline="") as file:
+            lines = list(csv.DictReader(file))
+        assert {line[c][:2] for line in lines for c in ("customer_id", "product_id")} == {"'="}
+        assert all(row["product_id"].startswith("=") for row in rows(exported(empty_world)))

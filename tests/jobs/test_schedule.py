@@ -17,12 +17,14 @@ import pytest
 from jobs.fleet import Failure, Task, due, exit_status, tonight
 from jobs.owner import alive, me
 from jobs.schedule import wave
-from schema.config import Nightly
+from schema.config import Config, Nightly
 from schema.dates import midnight
 from schema.names import Mode, Outcome, TenantId
 from schema.records import Lease, NightReport, Tenant
+from schema.source import SourceDatabase
 from storage.stores import Stores
 from tenants.lifecycle import business_date
+from tests.salescore import SalesCore, sqlite
 from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World
 
 ZONES = [
@@ -184,6 +186,35 @@ class TestWave:
         config = world.config.model_copy(update={"nightly": nightly})
         assert [wave(world.stores, config, NOW) for _ in range(2)] == [2, 0]
         assert world.stores.editions.current(world.tenant(BETA).uid) is not None
+
+    def test_reads_the_source_first_so_that_the_night_knows_what_is_new(self, world: World) -> None:
+        database = sqlite(world.folder)
+        database.stocked(42, customers=["C-0001"], products=["acme-P-01", "fresh"])
+        database.sold(42, NOW - timedelta(days=9), "C-0001 fresh", at=NOW - timedelta(days=9))
+        changes = {"source.client": "42"}
+        world.stores.ledger.change_settings(ACME, changes, by="test", at=NOW)
+
+        wave(world.stores, pulling(world, database.settings()), NOW)
+
+        uid = world.tenant(ACME).uid
+        assert "fresh" in world.stores.datasets.read(uid, "interactions")["product_id"].to_pylist()
+        nights = [world.stores.nights.nights(name, 1)[0] for name in (ACME, BETA)]
+        assert [night.night for night in nights] == [NIGHT, NIGHT]
+
+    def test_runs_on_what_is_there_while_the_source_is_away(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        away = SalesCore("sqlite", "sqlite:////nowhere/salescore.db").settings()
+
+        assert wave(world.stores, pulling(world, away), NOW) == 2
+
+        assert "pull: the source's URL" in caplog.text
+        assert world.stores.editions.current(world.tenant(ACME).uid) is not None
+
+
+def pulling(world: World, source: SourceDatabase) -> Config:
+    nightly = Nightly(executor="in-process")
+    return world.config.model_copy(update={"nightly": nightly, "source": source})
 
 
 class TestTonight:

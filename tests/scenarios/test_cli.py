@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.cli import _SUMMARIES, COMMANDS, main, recfactory
+from schema.codes import CODES
 from schema.names import Mode, Outcome, TenantId
 from schema.records import Verdict
 from schema.tables import TABLES
@@ -332,6 +334,82 @@ class TestTenant:
         assert cli("tenant", "mode", ACME, "pause", "--why", "x").status == 2
 
 
+class TestMapping:
+    """An export in the client's own form: proposed, corrected, declared, tried, imported."""
+
+    EXPORT = (
+        "Kundennummer;Artikel;Menge;Preis;Datum\n"
+        "C-0001;acme-P-01;2;1.234,50;20.03.2026 17:05\n"
+        ";acme-P-01;1;12,50;21.03.2026 08:00\n"
+        "C-0002;acme-P-02;-1;3,00;21.03.2026 08:00\n"
+    )
+
+    @pytest.fixture
+    def export(self, world: World) -> Path:
+        path = world.folder / "export.csv"
+        path.write_text(self.EXPORT)
+        return path
+
+    def test_is_proposed_as_a_file_that_can_be_declared(
+        self, cli: Cli, export: Path, world: World
+    ) -> None:
+        proposed = cli.well("data", "suggest", export).out
+        assert 'thousands: "."' in proposed
+        assert "# ? 1 of 3 rows have no Kundennummer" in proposed
+        (world.folder / "acme.yaml").write_text(proposed)
+
+        done = cli.well("data", "mapping", "set", ACME, "acme.yaml", "--why", "a test")
+
+        assert "a mapping for interactions" in done.out
+        assert "--dry-run" in done.out
+        shown = cli.well("data", "mapping", "show", ACME)
+        assert "customer_id: Kundennummer" in shown.out
+        assert cli.well("data", "mapping", "show", ACME, "--json").json["mapping"]["interactions"]
+        assert cli.well("data", "mapping", "show", BETA, "--json").json["mapping"] == {}
+
+    def test_brings_the_file_in(self, cli: Cli, export: Path, world: World) -> None:
+        options = ("data", "import", ACME, "--interactions", export)
+        cli.refused("SCHEMA_MISSING", *options)
+        proposed = cli.well("data", "suggest", export).out
+        answers = '  leave_out: {Kundennummer: [""]}\n'
+        (world.folder / "acme.yaml").write_text(proposed + answers)
+        cli.well("data", "mapping", "set", ACME, "acme.yaml", "--why", "a test")
+
+        tried = cli.well(*options, "--dry-run", "--json").json
+
+        [table] = tried["tables"]
+        assert (table["read"], table["accepted"], table["quarantined"]) == (3, 2, 1)
+        assert [fault["code"] for fault in table["faults"]] == ["ROW_LEFT_OUT"]
+        assert cli.well(*options, "--json").json["tables"] == tried["tables"]
+        shown = cli.well("data", "show", ACME, tried["batch"]).out
+        assert "line: value" in shown
+        assert "mend" not in shown  # what the mapping leaves out wants nothing
+        rows = world.stores.datasets.read(world.tenant(ACME).uid, "interactions")
+        newest = rows.slice(len(rows) - 2).to_pylist()
+        assert [(row["event"], row["value"]) for row in newest] == [
+            ("purchase", 2469.0),
+            ("return", -3.0),
+        ]
+
+    def test_that_does_not_hold_is_refused_and_the_old_one_stays(
+        self, cli: Cli, world: World
+    ) -> None:
+        (world.folder / "a.yaml").write_text("customers: {columns: {nr: Nr}}")
+        told = cli.refused("MAPPING", "data", "mapping", "set", ACME, "a.yaml", "--why", "a test")
+        assert "have no column 'nr'" in told
+        assert cli.well("data", "mapping", "show", ACME).out == "{}\n"
+
+    def test_of_a_file_that_is_not_there_is_refused(self, cli: Cli) -> None:
+        cli.refused("FILE", "data", "suggest", "nowhere.csv")
+        cli.refused("FILE", "data", "mapping", "set", ACME, "nowhere.yaml", "--why", "a test")
+
+    def test_is_proposed_for_parquet_too_and_as_json(self, cli: Cli, world: World) -> None:
+        write_files(world.folder / "p", tables(ACME))
+        found = cli.well("data", "suggest", world.folder / "p" / "interactions.parquet", "--json")
+        assert found.json["mapping"]["interactions"]["columns"]["customer_id"] == "customer_id"
+        assert found.json["questions"] == {"interactions": []}
+
+
 class TestData:
     def test_import_takes_files_and_reports(self, cli: Cli, world: World) -> None:
         options = delivered(
@@ -362,7 +440,7 @@ class TestData:
         done = cli.well("data", "import", ACME, *options)
 
         assert "VALUE_TYPE" in done.out
-        assert "2: cheap" in done.out
+        assert "3: cheap" in done.out
         assert "plain number" in done.out
 
     def test_import_shows_any_value_as_it_is(self, cli: Cli, world: World) -> None:
@@ -370,8 +448,8 @@ class TestData:
 
         done = cli.well("data", "import", ACME, *delivered(world.folder, products=rows))
 
-        assert "2: [/b]" in done.out
-        assert "3: [red]x" in done.out
+        assert "3: [/b]" in done.out
+        assert "4: [red]x" in done.out
 
     def test_a_dry_run_keeps_nothing(self, cli: Cli, world: World) -> None:
         before = cli.well("data", "show", ACME, "--json").json
@@ -424,6 +502,28 @@ class TestData:
         ]
         assert newest["report"]["tenant"] == "acme"
         assert newest["batch"] in cli.well("data", "show", ACME).out
+
+    def test_files_names_what_counts_and_nothing_else(self, cli: Cli, world: World) -> None:
+        folder = world.config.home / "tenants" / world.tenant(ACME).uid / "data"
+        cli.well("data", "import", ACME, *delivered(world.folder, products=[["product_id"], ["P"]]))
+
+        [path] = cli.well("data", "files", ACME, "products").out.split()
+
+        assert pq.read_table(path)["product_id"].to_pylist() == ["P"]
+        assert len(list((folder / "products").glob("*.parquet"))) > 1
+
+    def test_files_of_nothing_is_refused(self, new: Cli) -> None:
+        new.well("tenant", "add", "acme")
+
+        new.refused("DATA_MISSING", "data", "files", "acme", "interactions")
+
+    def test_codes_shows_every_code_with_its_effect_and_what_to_do(self, new: Cli) -> None:
+        shown = new.well("data", "codes").out
+        listed = new.well("data", "codes", "--json").json
+
+        assert [code["name"] for code in listed] == [code.name for code in CODES]
+        assert {code["severity"] for code in listed} == {"error", "warning"}
+        assert all(code.name in shown for code in CODES)
 
     def test_schema_shows_every_column(self, new: Cli) -> None:
         shown = new.well("data", "schema")

@@ -177,7 +177,7 @@ class TestAMargin:
         """Their Parquet file has no such column."""
         dataset = world.stores.datasets.required(world.tenant(ACME).uid)
         folder = world.config.home / "tenants" / world.tenant(ACME).uid / "data" / "products"
-        path = folder / f"{dataset.products}.parquet"
+        path = folder / f"{dataset.products[0]}.parquet"
         rows = pq.read_table(path).drop_columns(["cost"])
         path.chmod(0o644)
         pq.write_table(rows, path)

@@ -61,7 +61,8 @@ class TestTheShippedFile:
 
     def test_says_nothing_about_any_tenant(self) -> None:
         assert set(yaml.safe_load(SHIPPED.read_text())) == {
-            "home", "pepper", "ledger", "nightly", "publishing", "serving", "oidc", "template",
+            "home", "pepper", "ledger", "nightly", "publishing", "deliveries", "leaving", "serving",
+            "oidc", "source", "template",
         }  # fmt: skip
 
     def test_is_read_where_no_other_is_found(self) -> None:

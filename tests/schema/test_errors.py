@@ -25,6 +25,13 @@ class TestAProblem:
         assert type(back) is kind
         assert (back.what, back.next_step, back.code) == (what, next_step, code)
 
+    @given(what=TEXTS, next_step=TEXTS)
+    def test_is_told_in_one_line_of_characters_that_show(self, what: str, next_step: str) -> None:
+        assert str(Problem(what, next_step)).isprintable()
+
+    def test_shows_what_would_not_show(self) -> None:
+        assert str(Problem("é '\x1b[2J\n\u2028'", "look")) == r"é '\x1b[2J\n\u2028'. Next: look."
+
     def test_of_something_that_is_not_there_is_also_refused_input(self) -> None:
         assert issubclass(NotThere, Refused)
         assert issubclass(Refused, Problem)

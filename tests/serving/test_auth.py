@@ -16,11 +16,15 @@ NOBODY = TenantId("nobody")
 BODIES: Mapping[tuple[str, str], object] = {
     ("POST", RECS): {"interested": {"categories": ["odd"]}},
     ("PUT", "/mode"): {"mode": "on", "why": "a test"},
+    ("PUT", "/data/mapping"): {"mapping": {"currency": "EUR"}, "why": "a test"},
     ("POST", "/feedback"): {"events": [{}]},
     ("POST", "/editions/1/activate"): {"why": "a test"},
     ("POST", "/rules"): {"action": "max_per_category", "value": 3, "why": "a test"},
     ("POST", "/models/1/promote"): {"why": "a test"},
     ("POST", "/models/1/discard"): {"why": "a test"},
+    ("DELETE", "/customers/C-0001"): {"why": "a test"},
+    ("POST", "/data/held/{batch}/release"): {"why": "a test"},
+    ("POST", "/data/held/{batch}/discard"): {"why": "a test"},
     ("POST", "/keys"): {},
     ("POST", "/keys/0123456789ab/rotate"): {},
 }
@@ -36,6 +40,7 @@ def addresses() -> Iterator[tuple[str, str]]:
                 ("{customer}", "C-0001"),
                 ("{number}", "1"),
                 ("{key}", "0123456789ab"),
+                ("{table}", "products"),
             ):
                 below = below.replace(name, value)
             for method in methods:
@@ -62,7 +67,15 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("GET", "/outcomes"),
         ("GET", "/audit"),
         ("GET", "/mode"),
+        ("GET", "/data/mapping"),
+        ("PUT", "/data/mapping"),
         ("PUT", "/mode"),
+        ("PUT", "/data/products"),
+        ("GET", "/data/reports"),
+        ("GET", "/data/reports/{batch}"),
+        ("GET", "/data/quarantine/{batch}/products"),
+        ("POST", "/data/held/{batch}/release"),
+        ("POST", "/data/held/{batch}/discard"),
         ("GET", "/rules"),
         ("POST", "/rules"),
         ("DELETE", "/rules/1"),
@@ -73,6 +86,8 @@ def test_the_routes_below_a_tenant_are_these() -> None:
         ("GET", "/quality"),
         ("GET", "/editions"),
         ("POST", "/editions/1/activate"),
+        ("DELETE", "/customers/C-0001"),
+        ("GET", "/erasures/1"),
         ("GET", "/keys"),
         ("POST", "/keys"),
         ("POST", "/keys/0123456789ab/rotate"),
@@ -139,6 +154,10 @@ class TestEveryRouteBelowATenant:
             inside = found.status_code == 200 or found.json()["code"] in {
                 "MODEL_NOT_HELD",  # no model of this morning is held: the door was open
                 "NO_SUCH_KEY",
+                "CONTENT_TYPE",  # of a delivery without a file
+                "NO_RECEIPT",
+                "NO_BATCH",
+                "NO_QUARANTINE",
             }
             assert inside, found.text
 

@@ -201,6 +201,7 @@ PLACES = [
     ("GET", "/tenants/{}/mode"),
     ("POST", "/tenants/acme/models/{}/promote"),
     ("DELETE", "/tenants/acme/rules/{}"),
+    ("PUT", "/tenants/acme/data/{}"),
     ("GET", "/tenants/acme/customers/C-0001/recs?bought={}"),
     ("GET", "/static-offline-docs/{}"),
     ("GET", "/{}"),

@@ -38,10 +38,12 @@ ABSENT_ID = "0123456789ab"
 
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "/feedback": {"events": [{}]},
+    "/data/mapping": {"mapping": {"currency": "EUR"}, "why": "a test"},
     "/mode": {"mode": "off", "why": "a test"},
     "/rules": {"action": "max_per_category", "value": 3, "why": "a test"},
     "/promote": {"why": "a test"},
     "/discard": {"why": "a test"},
+    "/release": {"why": "a test"},
     "/activate": {"why": "a test"},
     "/tenants": {"tenant": "another"},
 }
@@ -344,6 +346,8 @@ class TestAStrangeMethod:
         for template in sorted({path for line, path in known if POLICY[line, path]}):
             there = {method for method, path in known if path == template}
             for method in (*STRANGE, "GET", "POST", "PUT", "PATCH", "DELETE"):
+                if method == "PUT" and template.endswith("/data/reports"):
+                    continue  # read as /data/{table}, and refused as such: no table has this name
                 for credential in keys if method not in there else ():
                     where = address(template, credential.tenant or ACME, {})
                     before = house.state()

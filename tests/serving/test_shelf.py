@@ -19,6 +19,7 @@ from serving.shelf import Shelf, Shelved
 from storage.datasets import Datasets
 from storage.durable import Disk
 from storage.editions import Current, Edition, Editions
+from storage.erased import Erased
 from tests.serving.morning import until
 from tests.storage.made import AT, lists, seal
 from tests.world import ACME, BETA, NEXT_NIGHT, NOW, World, tables
@@ -56,7 +57,8 @@ class Asked:
 
 
 def over(editions: Editions, datasets: Datasets, most: int = 512, seconds: float = ALWAYS) -> Shelf:
-    return Shelf(editions, datasets, most=most, refresh_seconds=seconds, stale_days=3)
+    erased = Erased(editions._root.parent / "erased", Disk(), b"a secret")
+    return Shelf(editions, datasets, erased, most=most, refresh_seconds=seconds, stale_days=3)
 
 
 def beside(world: World, most: int = 512, seconds: float = ALWAYS) -> Asked:
@@ -565,7 +567,7 @@ class TestTheETag:
         tags = []
         for stale_from in (None, datetime(2026, 4, 2, tzinfo=UTC)):
             found.shown = replace(found.shown, stale_from=stale_from)
-            found.look_again()
+            found.look_again(found.erased)
             tags += [found.dress(mode).tag for mode in Mode]
 
         assert len({*tags, self.of(shelf, BETA)}) == len(tags) + 1

@@ -171,7 +171,7 @@ class TestALedgerThatIsAway:
             raise sqlite3.OperationalError("connection refused")
 
         engine = create_engine("sqlite://", creator=refuse)
-        feedback = Feedback(engine, two.stores.feedback.spool)
+        feedback = Feedback(engine, two.stores.feedback.spool, two.stores.erased)
 
         assert feedback.keep(ACME, [event("a")]) == [SPOOLED]
         assert two.stores.feedback.deliver() == 1

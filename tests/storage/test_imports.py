@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from schema.names import Delivered
 from tests.world import ACME, BETA, NOW, World
 
 
@@ -14,6 +15,28 @@ class TestImports:
         assert [line["report"]["n"] for line in imports.reports(ACME)] == [2, 1, 0]
         assert [line["report"]["n"] for line in imports.reports(ACME, limit=1)] == [2]
         assert imports.reports(ACME)[-1]["imported_at"] == NOW
+
+    def test_upkeep_forgets_old_lines_of_what_never_counted(self, empty_world: World) -> None:
+        imports = empty_world.stores.imports
+        for name in (ACME, BETA):
+            empty_world.add(name)
+            for state in (
+                Delivered.ACCEPTED,
+                Delivered.HELD,
+                Delivered.DISCARDED,
+                Delivered.RELEASED,
+            ):
+                imports.record(name, state, {"tables": []}, by="test", at=NOW, state=state)
+            for n in range(5):
+                state = (Delivered.REFUSED, Delivered.UNCHANGED)[n % 2]
+                imports.record(name, f"{n}", {"tables": []}, by="test", at=NOW, state=state)
+
+        assert imports.trim(ACME, keep=2) == 3
+        assert imports.trim(ACME, keep=2) == 0
+
+        kept = [one.batch for one in imports.deliveries(ACME, None)]
+        assert kept == ["4", "3", "released", "discarded", "held", "accepted"]
+        assert len(imports.deliveries(BETA, None)) == 9
 
     def test_tenants_never_meet(self, empty_world: World) -> None:
         for name in (ACME, BETA):

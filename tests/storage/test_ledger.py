@@ -69,6 +69,30 @@ class TestSettings:
         assert two.tenant(BETA).changes == {}
 
 
+class TestMapping:
+    def test_is_empty_until_something_is_declared(self, two: World) -> None:
+        assert two.tenant(ACME).mapping == {}
+
+    def test_is_kept_and_the_other_tenant_has_none(self, two: World) -> None:
+        body = {"currency": "EUR"}
+        two.stores.ledger.change_mapping(ACME, body, by="ann", why="first", at=NOW)
+        assert two.tenant(ACME).mapping == body
+        assert two.tenant(BETA).mapping == {}
+        assert two.stores.ledger.control().tenants[ACME].mapping == body
+
+    def test_leaves_what_it_was_in_the_audit_trail(self, two: World) -> None:
+        for currency in ("EUR", "CHF"):
+            body = {"currency": currency}
+            two.stores.ledger.change_mapping(ACME, body, by="ann", why="why", at=NOW)
+        line = two.stores.audit.of(ACME)[0]
+        assert (line.act, line.actor) == ("mapping", "ann")
+        assert line.detail == {
+            "was": {"currency": "EUR"},
+            "mapping": {"currency": "CHF"},
+            "why": "why",
+        }
+
+
 class TestKeys:
     def test_a_key_comes_back_whole_without_its_secret(self, two: World) -> None:
         secret = two.key(ACME, Role.ADMIN)

@@ -1,0 +1,163 @@
+"""Customers that were erased: remembered by a keyed hash alone, so that nothing brings them back.
+
+<home>/erased/<tenant uid> has a mark a line. A mark is a keyed BLAKE2b (RFC 7693) of the customer's
+id, the key an HMAC of the tenant under the installation's secret, so nobody can tell by it that two
+tenants have the same customer. Who has the secret can still test an id against it: so it is personal
+data itself, and kept for this one use.
+The file lies beside the ledger, not in it: lookups need no database, and a ledger that was
+restored from before an erasure finds it there.
+"""
+
+import hashlib
+import hmac
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schema.errors import Problem
+from storage import durable
+from storage.durable import Disk
+
+GONE = "[erased]"
+"""Stands where a text named them."""
+
+_APART = re.compile(r"[\s,;|\"'()\[\]{}]+")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Who of one tenant's customers was erased.
+
+    Attributes:
+        key: of this tenant and installation.
+        marks: hexadecimal.
+    """
+
+    key: bytes
+    marks: frozenset[str]
+
+    def of(self, customer: str) -> str:
+        """The mark of an id. Cost: some two microseconds, a third of an HMAC-SHA256's."""
+        told = customer.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(told, key=self.key, digest_size=16).hexdigest()
+
+    def holds(self, customer: str) -> bool:
+        return bool(self.marks) and self.of(customer) in self.marks
+
+    def among(self, ids: Iterable[str]) -> dict[str, str]:
+        """Those of the ids that were erased, with their marks; blanks around an id do not hide it."""
+        if not self.marks:
+            return {}
+        told = ((found, self.of(found.strip())) for found in ids)
+        return {found: mark for found, mark in told if mark in self.marks}
+
+    def mask(self, ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+        """By value, whether it was erased; of any column that is text or can be."""
+        text = ids.cast(pa.string())
+        gone = self.among(filter(None, pc.unique(text).to_pylist()))
+        return pc.is_in(text, pa.array(list(gone), pa.string()))
+
+    def named(self, text: str) -> Counter[str]:
+        """Marks of those whom a text names: word by word, in quotes, or as a whole."""
+        quoted = (one or other for one, other in _QUOTED.findall(text))
+        return Counter(self.among({text, *_APART.split(text), *quoted}).values())
+
+    def without(self, rows: pa.Table) -> pa.Table:
+        """A table that has a customer_id, without them."""
+        return rows.filter(pc.invert(self.mask(rows["customer_id"]))) if self.marks else rows
+
+    def only(self, marks: Iterable[str]) -> "Marks":
+        return replace(self, marks=frozenset(marks))
+
+
+class Erased:
+    """The marks of every tenant of this home."""
+
+    def __init__(self, root: Path, disk: Disk, pepper: bytes) -> None:
+        self._root, self._disk, self._pepper = root, disk, pepper
+        self._read: dict[str, tuple[object, Marks]] = {}
+
+    def of(self, uid: str) -> Marks:
+        """As of now: one system call, unless they have changed.
+
+        Raises:
+            Problem: the file is damaged (``ERASED_BROKEN``): nobody knows whom it hid.
+        """
+        stamp = durable.stamp(self._root / uid)
+        known = self._read.get(uid)
+        if known is None or known[0] != stamp:
+            known = stamp, Marks(self._key(uid), self._marks(uid))
+            self._read[uid] = known
+        return known[1]
+
+    def add(self, uid: str, marks: Iterable[str]) -> None:
+        """Durable when this returns; again harmless."""
+        self._change(uid, lambda known: known | {*marks})
+
+    def remove(self, uid: str, mark: str) -> None:
+        """They may come back with the next import."""
+        self._change(uid, lambda known: known - {mark})
+
+    def forget(self, uid: str) -> None:
+        """The tenant is gone, and who was erased of it is nobody's business any more."""
+        if self._root.is_dir():
+            with durable.locked(self._root):
+                if (self._root / uid).exists():
+                    self._disk.remove_file(self._root / uid)
+                    self._disk.sync_folder(self._root)
+
+    def _change(self, uid: str, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
+        durable.make_folders(self._disk, self._root)
+        with durable.locked(self._root):
+            durable.sweep(self._disk, self._root)
+            known = self._marks(uid)
+            after = change(known)
+            if after != known:
+                durable.replace(self._disk, self._root / uid, "\n".join(sorted(after)).encode())
+
+    def _key(self, uid: str) -> bytes:
+        return hmac.digest(self._pepper, f"erased {uid}".encode(), "sha256")
+
+    def _marks(self, uid: str) -> frozenset[str]:
+        try:
+            found = (self._root / uid).read_text("ascii", "replace").split()
+        except FileNotFoundError:
+            return frozenset()
+        if not all(re.fullmatch("[0-9a-f]{32}", mark) for mark in found):
+            raise Problem(
+                "the list of erased customers is damaged",
+                f"restore erased/{uid} in the home; nothing is served of this tenant until then",
+                code="ERASED_BROKEN",
+            )
+        return frozenset(found)
+
+
+def scrubbed(told: Any, marks: Marks, found: Counter[str]) -> Any:
+    """A report as JSON has it, without anybody who was erased, and without samples of rows.
+
+    A sample is cut to a length and may name somebody by another column than the id: so all of
+    them go. They were for repairing a delivery just after it came; counts and reasons stay.
+
+    Args:
+        found: counts, by mark, how often the report named them.
+    """
+    if isinstance(told, str):
+        named = marks.named(told)
+        found.update(named)
+        return GONE if named else told
+    if isinstance(told, list):
+        return [scrubbed(each, marks, found) for each in told]
+    if isinstance(told, Mapping):
+        clean = {
+            scrubbed(name, marks, found): scrubbed(each, marks, found)
+            for name, each in told.items()
+        }
+        return clean | ({"samples": []} if "samples" in clean else {})
+    return told
