@@ -40,6 +40,7 @@ class Failure:
 
     task: Task
     because: str
+    code: str
 
 
 Result = NightReport | Failure
@@ -115,7 +116,8 @@ def run_fleet(
         if isinstance(report, NightReport):
             result: Result = report
         else:
-            result = Failure(task, str(FactoryError(report, task.tenant, Stage.PUBLISH)))
+            because = str(FactoryError(report, task.tenant, Stage.PUBLISH))
+            result = Failure(task, because, report.code)
         results.append(result)
         done(result)
 

@@ -141,6 +141,7 @@ def as_line(result: Result) -> dict[str, Any]:
             "tenant": task.tenant,
             "night": task.night,
             "verdict": "failed",
+            "code": result.code,
             "because": result.because,
         }
     return {

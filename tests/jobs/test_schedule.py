@@ -270,7 +270,7 @@ class TestExitStatus:
         assert exit_status([replace(found, figures=figures)]) == 0
 
     def test_a_night_without_a_report_has_failed(self) -> None:
-        failure = Failure(Task(ACME, NIGHT), "its worker process died")
+        failure = Failure(Task(ACME, NIGHT), "its worker process died", "WORKER_LOST")
         assert exit_status([report(), failure]) == 1
 
 
