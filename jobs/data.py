@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from schema.dates import midnight
 from schema.names import CustomerStatus, Event, FeedbackKind, Status
 from schema.records import History, Product, Tenant
+from storage.dataset import Dataset
 from storage.stores import Stores
 from tenants.order import zone
 
@@ -78,14 +79,8 @@ def read_data(
         Problem: nothing was ever imported (``DATA_MISSING``).
     """
     dataset = stores.datasets.required(tenant.uid)
-    local = zone(tenant.timezone)
-    before = midnight(night, local)
     erased = stores.erased.of(tenant.uid)
-    events = (
-        stores.feedback.events(tenant.tenant, before, list(TOLD), feedback_until) if heard else []
-    )
-    told = capped([e for e in events if not erased.holds(e["customer_id"])], local)
-    ids = hashlib.sha256("\n".join(event["event_id"] for event in told).encode()).hexdigest()[:8]
+    told = _told(stores, tenant, night, feedback_until) if heard else []
     tables = {
         name: stores.datasets.read(tenant.uid, name, dataset)
         for name in ("customers", "products", "interactions")
@@ -94,8 +89,37 @@ def read_data(
         customers=_active(erased.without(tables["customers"])),
         products=tables["products"],
         interactions=with_feedback(erased.without(tables["interactions"]), told),
-        fingerprint=f"{dataset.fingerprint}+{ids}" if told else dataset.fingerprint,
+        fingerprint=_fingerprint(dataset, told),
     )
+
+
+def fingerprint(
+    stores: Stores,
+    tenant: Tenant,
+    night: date,
+    feedback_until: datetime | None = None,
+    *,
+    heard: bool = True,
+) -> str:
+    """What ``read_data`` would say its data are, without reading them."""
+    dataset = stores.datasets.required(tenant.uid)
+    told = _told(stores, tenant, night, feedback_until) if heard else []
+    return _fingerprint(dataset, told)
+
+
+def _told(
+    stores: Stores, tenant: Tenant, night: date, until: datetime | None
+) -> list[dict[str, Any]]:
+    local, erased = zone(tenant.timezone), stores.erased.of(tenant.uid)
+    events = stores.feedback.events(tenant.tenant, midnight(night, local), list(TOLD), until)
+    return capped([event for event in events if not erased.holds(event["customer_id"])], local)
+
+
+def _fingerprint(dataset: Dataset, told: Sequence[dict[str, Any]]) -> str:
+    if not told:
+        return dataset.fingerprint
+    ids = hashlib.sha256("\n".join(event["event_id"] for event in told).encode()).hexdigest()[:8]
+    return f"{dataset.fingerprint}+{ids}"
 
 
 def _active(customers: pa.Table) -> pa.Table:

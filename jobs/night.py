@@ -20,6 +20,7 @@ from factory.windows import choose
 from jobs.data import Data, read_data
 from jobs.owner import alive, me
 from jobs.realised import look_back
+from jobs.unchanged import made_from, newest, unchanged
 from schema.config import Config
 from schema.dates import day_date, day_number
 from schema.errors import FactoryError, Problem, Refused, during
@@ -229,11 +230,16 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
     tenant, lease, before = begun.tenant, begun.lease, begun.before
     night, chosen = lease.night, before.choice
     with during(Stage.VALIDATE, tenant.tenant):
+        plain = settings_of(template, tenant.changes)
         settings = settings_of(template, tenant.changes, chosen.changes if chosen else {})
     frozen_early = tenant.model is None and not trains(tenant.mode)
     if frozen_early or not publishes(tenant.mode, settings):
         return _idle(stores, before, settings, lease)
     watch = _Watch(tenant.tenant)
+    with watch.during(Stage.VALIDATE):
+        same = unchanged(stores, before, plain, lease, now)
+    if same is not None:
+        return same
     stores.editions.sweep(tenant.uid)
     stores.models.sweep(tenant.uid)
     with watch.during(Stage.VALIDATE):
@@ -248,7 +254,6 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
     choice, searched = None, False
     if windows is not None and trains(tenant.mode) and begun.searches:
         with watch.during(Stage.TUNE):
-            plain = settings_of(template, tenant.changes)
             if searched := search_due(before, plain, night):
                 choice = _tuned(before, plain, history, windows, night, bought.decided)
             if choice is not None:
@@ -284,6 +289,8 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
             "products": len(data.products),
             "interactions": len(data.interactions),
             "data_fingerprint": data.fingerprint,
+            "newest": newest(data.interactions),
+            "made_from": made_from(plain, tenant.rules, now),
             "feedback_until": lease.feedback_until.isoformat(),
             "lists": len(lists.customers),
             "windows": _spelled(windows),

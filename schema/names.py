@@ -67,6 +67,8 @@ class Outcome(StrEnum):
     """A person has to look (too good to be true); the incumbent stays."""
     TOO_SMALL = "too_small"
     """Too few purchases to judge anything; the baseline serves."""
+    UNCHANGED = "unchanged"
+    """Nothing came since the lists in force were made: they stay."""
     FROZEN = "frozen"
     """The tenant's admin froze it: nothing was trained or judged."""
     OFF = "off"

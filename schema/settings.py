@@ -230,6 +230,7 @@ class TenantSettings(_Settings):
     }
     """What other events add to a customer's taste, where a purchase adds 1."""
     frozen_lists: Literal["keep", "rerank"] = "keep"
+    unchanged: Literal["keep", "retrain"] = "keep"
     """While frozen: keep the edition as it is, or re-rank with the frozen model."""
     seed: int = Field(0, ge=0, lt=2**31)
 

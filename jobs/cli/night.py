@@ -266,6 +266,7 @@ def _next(
         "failed": "mend the cause above, then run the night again",
         "held": "look for a leak in the data (`recfactory model show TENANT N`), then `recfactory "
         "model promote` or `model discard`; the incumbent goes on until you are sure",
+        "unchanged": "nothing; the next delivery makes new lists",
         "too_small": "nothing; it is judged as soon as there are enough purchases",
         "running": "wait; it is taken over by the next run if its process is gone",
     }
