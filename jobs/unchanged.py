@@ -61,8 +61,8 @@ def unchanged(
 
 def newest(interactions: pa.Table) -> str | None:
     """When the newest interaction occurred, ISO 8601; None where there is none."""
-    latest = pc.max(interactions["occurred_at"]).as_py()
-    return latest and latest.isoformat()
+    latest: datetime | None = pc.max(interactions["occurred_at"]).as_py()
+    return None if latest is None else latest.isoformat()
 
 
 def made_from(settings: TenantSettings, rules: Sequence[Rule], now: datetime) -> str:
