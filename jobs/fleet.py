@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+from jobs.again import ready
 from jobs.erasing import finish
 from jobs.executors import Executor, InProcess, Processes
 from jobs.night import Begun, begin, conclude, search_due
@@ -88,6 +89,7 @@ def due(stores: Stores, now: datetime) -> list[Task]:
     """Nights that should be done by now: each tenant's business date, if it has none yet.
 
     One that was interrupted is due again; while another process is at it, it is refused politely.
+    One that failed is due again as jobs/again.py has it, and not for ever.
     A frozen tenant is due too (its night is recorded, and only looks back at what it serves); one
     that is off is not.
     """
@@ -97,7 +99,8 @@ def due(stores: Stores, now: datetime) -> list[Task]:
         night = _date_of(tenant, now)
         report = last.get(tenant.tenant)
         undone = report is None or report.night < night or report.finished_at is None
-        if tenant.mode is not Mode.OFF and undone:
+        again = report is not None and report.night == night and ready(stores, tenant, report, now)
+        if tenant.mode is not Mode.OFF and (undone or again):
             tasks.append(Task(tenant.tenant, night))
     return tasks
 

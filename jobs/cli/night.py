@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from jobs.again import outlook
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
 from jobs.cli.report import settle
 from jobs.fleet import Result, Task, exit_status, flagged, run_fleet, tonight
@@ -263,7 +264,7 @@ def _next(
         tenant = reports[0].tenant
         return f"see `recfactory model quality {tenant}`: what was served is flagged after the fact"
     advice = {
-        "failed": "mend the cause above, then run the night again",
+        "failed": outlook(reports[0]),
         "held": "look for a leak in the data (`recfactory model show TENANT N`), then `recfactory "
         "model promote` or `model discard`; the incumbent goes on until you are sure",
         "too_small": "nothing; it is judged as soon as there are enough purchases",
