@@ -36,7 +36,7 @@ def ready(stores: Stores, tenant: Tenant, report: NightReport, now: datetime) ->
         case Again.SOON:
             return now >= datetime.fromisoformat(report.figures["again_at"])
         case Again.DATA:
-            return fingerprint(stores, tenant) != report.figures["data_fingerprint"]
+            return bool(fingerprint(stores, tenant) != report.figures["data_fingerprint"])
     return False
 
 

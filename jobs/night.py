@@ -157,9 +157,7 @@ def work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) 
 def _refused(stores: Stores, begun: Begun, error: FactoryError) -> Conclusion:
     """Its data or settings do not hold: nothing was tried in vain, and nothing is until they change."""
     lease = begun.lease
-    end = failed(
-        lease, str(error), error.problem.code, attempts=lease.attempts, again=Again.DATA
-    )
+    end = failed(lease, str(error), error.problem.code, attempts=lease.attempts, again=Again.DATA)
     on = {"data_fingerprint": fingerprint(stores, begun.tenant)}
     return replace(end, figures={**end.figures, **on})
 
@@ -322,6 +320,8 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
             "data_fingerprint": data.fingerprint,
             "feedback_until": lease.feedback_until.isoformat(),
             "lists": len(lists.customers),
+            "bytes": stores.editions.size(tenant.uid, edition)
+            + stores.models.size(tenant.uid, kept.number),
             "windows": _spelled(windows),
             "bought_before": bought.figures(),
             "rules": acted,

@@ -1,5 +1,6 @@
 """Run the night, and say why it ended as it did."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -10,13 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from jobs.again import outlook
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
 from jobs.cli.report import settle
-from jobs.fleet import Result, Task, exit_status, flagged, run_fleet, tonight
+from jobs.fleet import Result, Task, alarm, exit_status, flagged, run_fleet, tonight
 from schema.config import Config
 from schema.errors import Refused
 from schema.names import Delivered, Mode
 from schema.records import NightReport
 from storage.imports import COUNTS, Import
 from storage.stores import Stores
+
+log = logging.getLogger("recfactory.night")
 
 
 @click.command()
@@ -58,6 +61,9 @@ def night(
         print_json([as_line(result) for result in results])
     else:
         print_nights(stores, results)
+    if everyone and (told := alarm(stores, results)):
+        log.error("%s", told)
+        raise SystemExit(1)
     raise SystemExit(exit_status(results))
 
 
