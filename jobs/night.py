@@ -149,7 +149,7 @@ def work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) 
         if isinstance(error.problem, Refused):
             return _refused(stores, begun, error)
         return failed(lease, str(error), error.problem.code)
-    except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
+    except (Exception, SystemExit) as error:  # whatever it is, it stays this tenant's (B01)
         log.exception("%s: night of %s failed", name, lease.night)
         return failed(lease, _defect(name, error), NIGHT_MEMORY if ran_out(error) else "DEFECT")
 
@@ -162,7 +162,7 @@ def _refused(stores: Stores, begun: Begun, error: FactoryError) -> Conclusion:
     return replace(end, figures={**end.figures, **on})
 
 
-def _defect(name: TenantId, error: Exception) -> str:
+def _defect(name: TenantId, error: BaseException) -> str:
     return f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
 
 

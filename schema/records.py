@@ -791,6 +791,8 @@ class NightReport:
     figures: Mapping[str, Any]
     started_at: datetime
     finished_at: datetime | None
+    attempts: int = 0
+    """How often it has failed."""
 
 
 class EditionRow(NamedTuple):

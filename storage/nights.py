@@ -849,4 +849,5 @@ def _report(row: Row[Any]) -> NightReport:
         figures=row.figures or {},
         started_at=row.started_at,
         finished_at=row.finished_at,
+        attempts=row.attempts,
     )
