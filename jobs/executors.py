@@ -7,18 +7,21 @@ the one who began the nights publishes them (jobs/fleet.py).
 import logging
 import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, TimeoutError, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
+from jobs.memory import NIGHT_MEMORY, capped, ended_by_kernel
 from jobs.night import Begun, failed, work
 from schema.config import Config
+from schema.names import Again, TenantId
 from schema.records import Conclusion
 from storage.stores import Stores, open_stores
 
@@ -34,6 +37,12 @@ _PAUSE = 0.5
 
 _TOGETHER = 0.2
 """Seconds for which nights that ended are gathered, to be published in one transaction."""
+
+_UNFIT = 75
+"""Exit status of a worker that was given a night and must take none: it costs the night nothing."""
+
+_HEARD = 0.5
+"""Seconds before it leaves, so that the pool knows by then which night it was given."""
 
 _QUIET = 5.0
 """Seconds after which those who wait hear that nothing has ended."""
@@ -56,7 +65,26 @@ class InProcess:
 
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         for begun in nights:
-            done([(begun, work(self._stores, self._config.template, begun, datetime.now(UTC)))])
+            done([(begun, work_capped(self._stores, self._config, begun))])
+
+
+def work_capped(stores: Stores, config: Config, begun: Begun) -> Conclusion:
+    """``work`` with the memory that one tenant may have, and how much of it that took.
+
+    What needs too much once needs it again: it is given up at once.
+    """
+    most = config.nightly.tenant_bytes
+    with capped(most) as used:
+        end = work(stores, config.template, begun, datetime.now(UTC))
+    if end.figures.get("code") == NIGHT_MEMORY:
+        name = begun.tenant.tenant
+        what = (
+            f"{name}: it needs more memory than the {most:,} bytes that a night may have "
+            f"(nightly.tenant_bytes); its worker held {used.peak:,} bytes at most. Next: see what "
+            "is so large about it, or raise the limit, then repeat the night."
+        )
+        end = failed(begun.lease, what, NIGHT_MEMORY, again=Again.BY_HAND)
+    return replace(end, figures={**end.figures, "memory": used.peak})
 
 
 class Processes:
@@ -82,7 +110,9 @@ class Processes:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """One attempt at a night: not to begin before a moment of the monotonic clock."""
+    """One attempt at a night, counted over all runs: not to begin before a moment of the monotonic
+    clock.
+    """
 
     begun: Begun
     attempt: int
@@ -98,6 +128,7 @@ class _Turn:
         self._attempts = config.nightly.attempts
         self._working: dict[Future[Conclusion], _Try] = {}
         self._again: list[_Try] = []
+        self._killed = ended_by_kernel()
 
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         ended: list[tuple[Begun, Conclusion]] = []
@@ -107,7 +138,7 @@ class _Turn:
             while len(self._working) + len(self._again) < self._most and (
                 begun := next(nights, None)
             ):
-                self._start(_Try(begun, 1))
+                self._start(_Try(begun, begun.lease.attempts + 1))
             if not (self._working or self._again or ended):
                 return
             if self._working:
@@ -144,18 +175,27 @@ class _Turn:
             code = "NIGHT_TIME"
             why = f"stopped after {self._seconds:.0f} s (nightly.tenant_minutes)"
         except (ProcessExpired, CancelledError) as error:
-            code, why = "WORKER_LOST", f"its worker process died ({error})"
+            exit_code = getattr(error, "exitcode", None)
+            if exit_code == _UNFIT:
+                self._start(one)
+                return []
+            if exit_code == -signal.SIGKILL and ended_by_kernel() > self._killed:
+                self._killed += 1  # perhaps for another's sake: tried again, as any lost worker
+                code, why = NIGHT_MEMORY, "the machine had no memory left, and its worker was ended"
+            else:
+                code, why = "WORKER_LOST", f"its worker process died ({error})"
         except Exception as error:  # a worker that cannot open its stores, say: not the fleet's end
             code, why = "WORKER_LOST", f"its worker gave up ({type(error).__name__}: {error})"
         if one.attempt < self._attempts:
             log.warning("%s: %s; trying once more", name, why)
-            pause = _PAUSE * 2 ** (one.attempt - 1)
+            pause = _PAUSE * 2 ** (one.attempt - lease.attempts - 1)
             at = time.monotonic() + pause * random.uniform(1, 2)  # noqa: S311 (spread, not secret)
             self._again.append(_Try(one.begun, one.attempt + 1, at))
             return []
-        times = "once" if one.attempt == 1 else f"{one.attempt} times"
+        tried = one.attempt - lease.attempts
+        times = "once" if tried == 1 else f"{tried} times"
         what = f"{name}: {why}, {times}. Next: see the log, then repeat the night."
-        return [(one.begun, failed(lease, what, code))]
+        return [(one.begun, failed(lease, what, code, attempts=one.attempt))]
 
 
 _CONFIG: list[Config] = []
@@ -165,11 +205,22 @@ for ever.
 """
 
 
+_SPOILT: list[TenantId] = []
+"""Whose night ran out of memory in this worker: who knows what of the libraries' it left half made."""
+
+
 def _prepare(config: Config) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ends a loop in C too, which hears no handler
     _CONFIG[:] = [config]
 
 
 def _work(begun: Begun) -> Conclusion:
+    if _SPOILT:
+        time.sleep(_HEARD)
+        os._exit(_UNFIT)
     if not _STORES:
         _STORES.append(open_stores(_CONFIG[0]))
-    return work(_STORES[0], _CONFIG[0].template, begun, datetime.now(UTC))
+    end = work_capped(_STORES[0], _CONFIG[0], begun)
+    if end.figures.get("code") == NIGHT_MEMORY:
+        _SPOILT.append(begun.tenant.tenant)
+    return end

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+from jobs.again import ready
 from jobs.erasing import finish
 from jobs.executors import Executor, InProcess, Processes
 from jobs.night import Begun, begin, conclude, search_due
+from jobs.room import check_room
 from schema.config import Config
 from schema.errors import FactoryError, Problem
 from schema.names import Mode, Outcome, Stage, TenantId
@@ -88,6 +90,7 @@ def due(stores: Stores, now: datetime) -> list[Task]:
     """Nights that should be done by now: each tenant's business date, if it has none yet.
 
     One that was interrupted is due again; while another process is at it, it is refused politely.
+    One that failed is due again as jobs/again.py has it, and not for ever.
     A frozen tenant is due too (its night is recorded, and only looks back at what it serves); one
     that is off is not.
     """
@@ -97,7 +100,8 @@ def due(stores: Stores, now: datetime) -> list[Task]:
         night = _date_of(tenant, now)
         report = last.get(tenant.tenant)
         undone = report is None or report.night < night or report.finished_at is None
-        if tenant.mode is not Mode.OFF and undone:
+        again = report is not None and report.night == night and ready(stores, tenant, report, now)
+        if tenant.mode is not Mode.OFF and (undone or again):
             tasks.append(Task(tenant.tenant, night))
     return tasks
 
@@ -109,6 +113,9 @@ def run_fleet(
 
     Returns:
         Every result, sorted by tenant.
+
+    Raises:
+        Problem: there is too little room on disk (``DISK_SPACE``); nothing was begun.
     """
     results: list[Result] = []
 
@@ -122,6 +129,7 @@ def run_fleet(
         done(result)
 
     if tasks:
+        check_room(stores, config.nightly, [(task.tenant, task.night) for task in tasks])
         _deliver(stores)
         finish(stores, datetime.now(UTC))  # before: who is erased is in no list of tonight
         run = _Run(stores, config, keep)
@@ -241,6 +249,34 @@ def exit_status(results: Sequence[Result]) -> int:
     if len(reports) < len(results) or any(r.outcome is Outcome.FAILED for r in reports):
         return 1
     return 3 if any(r.outcome is Outcome.HELD or flagged(r) for r in reports) else 0
+
+
+def alarm(stores: Stores, results: Sequence[Result]) -> str | None:
+    """What is wrong with a whole fleet's night, in one sentence, though each of it looks well by
+    itself; None where nothing is.
+    """
+    modes = Counter(tenant.mode for tenant in stores.ledger.tenants())
+    if not modes[Mode.ON]:
+        frozen, off = modes[Mode.FREEZE], modes[Mode.OFF]
+        return (
+            f"no tenant is on ({frozen} frozen, {off} off): nobody gets new lists. Next: see "
+            "`recfactory tenant list`, and turn on who should be."
+        )
+    codes = Counter(failure for result in results if (failure := _failure(result)))
+    if len(results) > 1 and codes.total() == len(results):
+        [(code, times)] = codes.most_common(1)
+        return (
+            f"all {len(results):,} nights failed, {times:,} with {code}: what they share is broken. "
+            "Next: look at the disk, the ledger and the log first."
+        )
+    return None
+
+
+def _failure(result: Result) -> str | None:
+    """The code that a night failed with."""
+    if not isinstance(result, NightReport):
+        return result.code
+    return result.figures.get("code", "") if result.outcome is Outcome.FAILED else None
 
 
 def flagged(report: NightReport) -> bool:

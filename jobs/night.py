@@ -17,14 +17,16 @@ from factory.repeat import bought_before
 from factory.train import ALS, BASELINE, template_baseline, train
 from factory.tune import due, tune
 from factory.windows import choose
+from jobs.again import fingerprint, with_fate
 from jobs.data import Data, read_data
+from jobs.memory import NIGHT_MEMORY, ran_out
 from jobs.owner import alive, me
 from jobs.realised import look_back
 from jobs.unchanged import made_from, newest, unchanged
 from schema.config import Config
 from schema.dates import day_date, day_number
 from schema.errors import FactoryError, Problem, Refused, during
-from schema.names import Bought, Mode, Outcome, Stage, TenantId
+from schema.names import Again, Bought, Mode, Outcome, Stage, TenantId
 from schema.records import (
     Before,
     Choice,
@@ -143,13 +145,25 @@ def work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) 
     try:
         return _work(stores, template, begun, now)
     except FactoryError as error:
+        if ran_out(error):
+            return failed(lease, _defect(name, error), NIGHT_MEMORY)
+        if isinstance(error.problem, Refused):
+            return _refused(stores, begun, error)
         return failed(lease, str(error), error.problem.code)
-    except Exception as error:  # whatever it is, it stays this tenant's: see B01, one bad tenant
+    except (Exception, SystemExit) as error:  # whatever it is, it stays this tenant's (B01)
         log.exception("%s: night of %s failed", name, lease.night)
-        return failed(lease, _defect(name, error), "DEFECT")
+        return failed(lease, _defect(name, error), NIGHT_MEMORY if ran_out(error) else "DEFECT")
 
 
-def _defect(name: TenantId, error: Exception) -> str:
+def _refused(stores: Stores, begun: Begun, error: FactoryError) -> Conclusion:
+    """Its data or settings do not hold: nothing was tried in vain, and nothing is until they change."""
+    lease = begun.lease
+    end = failed(lease, str(error), error.problem.code, attempts=lease.attempts, again=Again.DATA)
+    on = {"data_fingerprint": fingerprint(stores, begun.tenant)}
+    return replace(end, figures={**end.figures, **on})
+
+
+def _defect(name: TenantId, error: BaseException) -> str:
     return f"{name}: {type(error).__name__}: {error}. Next: see the log, then repeat the night."
 
 
@@ -161,12 +175,12 @@ def conclude(
     Returns:
         The report, as it is in the ledger now; a problem where the night was overtaken.
     """
-    endings = [_ending(stores, begun, conclusion, clock) for begun, conclusion in worked]
+    endings = [_ending(stores, config, begun, conclusion, clock) for begun, conclusion in worked]
     told: list[NightReport | Problem] = []
     for (begun, _), report in zip(
         worked, stores.nights.conclude_all(endings, now=clock()), strict=True
     ):
-        told.append(_recorded(stores, begun, report, clock))
+        told.append(_recorded(stores, config, begun, report, clock))
     served = [report for report in told if isinstance(report, NightReport) and report.published]
     in_force = stores.ledger.named([report.tenant for report in served])
     before = {begun.tenant.tenant: begun.before for begun, _ in worked}
@@ -176,18 +190,20 @@ def conclude(
     return told
 
 
-def _ending(stores: Stores, begun: Begun, conclusion: Conclusion, clock: Clock) -> Ending:
+def _ending(
+    stores: Stores, config: Config, begun: Begun, conclusion: Conclusion, clock: Clock
+) -> Ending:
     tenant, lease = begun.tenant, begun.lease
     return Ending(
         lease,
-        conclusion,
+        with_fate(conclusion, config.nightly, clock()),
         lambda edition: _point(stores, tenant, lease, edition, clock()),
         lambda mode: conclusion.edition is None or stands(tenant.mode, mode),
     )
 
 
 def _recorded(
-    stores: Stores, begun: Begun, report: NightReport | Exception, clock: Clock
+    stores: Stores, config: Config, begun: Begun, report: NightReport | Exception, clock: Clock
 ) -> NightReport | Problem:
     """What was recorded; where publishing went wrong, that."""
     if isinstance(report, NightReport):
@@ -200,7 +216,8 @@ def _recorded(
     else:
         log.error("%s: night of %s failed", name, lease.night, exc_info=report)
         ending = failed(lease, _defect(name, report), "DEFECT")
-    [again] = stores.nights.conclude_all([_ending(stores, begun, ending, clock)], now=clock())
+    ended = _ending(stores, config, begun, ending, clock)
+    [again] = stores.nights.conclude_all([ended], now=clock())
     if isinstance(again, NightReport | Problem):
         return again
     return Problem(f"{type(again).__name__}: {again}", "see the log, then repeat it", "DEFECT")
@@ -220,10 +237,27 @@ def _prune(
         log.warning("%s: old editions could not be removed: %s", report.tenant, error)
 
 
-def failed(lease: Lease, because: str, code: str) -> Conclusion:
-    """A night that came to nothing; what was served stays served."""
-    until = lease.feedback_until.isoformat()
-    return Conclusion(Outcome.FAILED, because, {"code": code, "feedback_until": until})
+def failed(
+    lease: Lease,
+    because: str,
+    code: str,
+    *,
+    attempts: int | None = None,
+    again: Again = Again.SOON,
+) -> Conclusion:
+    """A night that came to nothing; what was served stays served.
+
+    Args:
+        attempts: failed ones of this date; None: this was one more.
+        again: when it is worth another.
+    """
+    figures = {
+        "code": code,
+        "feedback_until": lease.feedback_until.isoformat(),
+        "attempts": lease.attempts + 1 if attempts is None else attempts,
+        "again": again.value,
+    }
+    return Conclusion(Outcome.FAILED, because, figures)
 
 
 def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) -> Conclusion:
@@ -293,6 +327,8 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
             "made_from": made_from(plain, tenant.rules, now),
             "feedback_until": lease.feedback_until.isoformat(),
             "lists": len(lists.customers),
+            "bytes": stores.editions.size(tenant.uid, edition)
+            + stores.models.size(tenant.uid, kept.number),
             "windows": _spelled(windows),
             "bought_before": bought.figures(),
             "rules": acted,

@@ -13,7 +13,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from jobs import erasing, leaving
 from jobs.collect import Collected, collect_fleet, waiting
-from jobs.fleet import due, run_fleet
+from jobs.fleet import alarm, due, run_fleet
 from jobs.pull import Came, pull_all
 from jobs.upkeep import look_after
 from schema.config import Config
@@ -39,11 +39,18 @@ def wave(stores: Stores, config: Config, now: datetime) -> int:
     tonight = {task.tenant for task in tasks}
     delivered = [t for t in stores.ledger.tenants() if t.tenant in tonight or _waits(stores, t)]
     collect_fleet(stores, config, [tenant.tenant for tenant in delivered], _tell)
-    for result in run_fleet(stores, config, tasks, lambda _: None):
+    try:
+        results = run_fleet(stores, config, tasks, lambda _: None)
+    except Problem as problem:
+        log.error("no night was begun: %s", problem)
+        return 0
+    for result in results:
         if isinstance(result, NightReport):
             log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
         else:
             log.error("%s, %s: %s", result.task.tenant, result.task.night, result.because)
+    if told := alarm(stores, results):
+        log.error("%s", told)
     for task in tasks:
         _look_after(stores, task.tenant, now)
     return len(tasks)

@@ -41,7 +41,9 @@ class Nightly(_Part):
     executor: Literal["processes", "in-process"] = "processes"
     processes: int = Field(0, ge=0)
     tenant_minutes: float = Field(30, gt=0)
+    tenant_bytes: int = Field(4 * 2**30, ge=2**28)
     attempts: int = Field(2, ge=1)
+    spare_bytes: int = Field(2**29, ge=0)
     searches: int = Field(20, ge=0)
     wave_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = 15
 

@@ -41,6 +41,17 @@ class Mode(StrEnum):
     """Compute nothing, show nothing, delete nothing."""
 
 
+class Again(StrEnum):
+    """When a night that failed is tried again by itself; `recfactory night` does at any time."""
+
+    SOON = "soon"
+    """By a wave, after a pause."""
+    DATA = "data"
+    """By the first wave after other data came: on these it would fail again."""
+    BY_HAND = "by_hand"
+    """Never: it was given up."""
+
+
 class Stage(StrEnum):
     """Where in a tenant's night (or day) something happened."""
 

@@ -564,6 +564,8 @@ class Lease:
     feedback_until: datetime
     """Feedback that reached the ledger later waits for the next night, also when this one is
     repeated: it may well have occurred before (a spool delivers late)."""
+    attempts: int = 0
+    """How often this date's night has failed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -789,6 +791,8 @@ class NightReport:
     figures: Mapping[str, Any]
     started_at: datetime
     finished_at: datetime | None
+    attempts: int = 0
+    """How often it has failed."""
 
 
 class EditionRow(NamedTuple):

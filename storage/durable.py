@@ -91,6 +91,11 @@ class Disk:
     def remove_folder(self, path: Path) -> None:
         path.rmdir()
 
+    def free(self, path: Path) -> int:
+        """Bytes that may still be written where this folder is."""
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
+
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
@@ -108,6 +113,12 @@ def told() -> Iterator[None]:
             "make room or mend it, then do it again",
             code="DISK",
         ) from error
+
+
+def size(folder: Path) -> int:
+    """Bytes that a folder's files take on disk."""
+    with os.scandir(folder) as files:
+        return sum(file.stat().st_blocks * 512 for file in files)
 
 
 def make_folders(disk: Disk, path: Path) -> None:

@@ -312,6 +312,10 @@ class Editions:
         except (ValueError, KeyError, TypeError):
             return None
 
+    def size(self, uid: str, number: int) -> int:
+        """Bytes on disk."""
+        return durable.size(self._folder(uid, number))
+
     def numbers(self, uid: str) -> list[int]:
         """Editions on disk, oldest first."""
         parent = self._tenant(uid) / "editions"

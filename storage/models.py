@@ -90,6 +90,10 @@ class Models:
             data_fingerprint=rest["data_fingerprint"],
         )
 
+    def size(self, uid: str, number: int) -> int:
+        """Bytes on disk."""
+        return durable.size(self._folder(uid, number))
+
     def numbers(self, uid: str) -> list[int]:
         parent = self._root / uid / "models"
         if not parent.is_dir():

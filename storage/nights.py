@@ -144,8 +144,9 @@ class Nights:
             for tenant, night in granted:
                 row = rows.get((tenant, night))
                 mark = _feedback_until(row) or now
-                leases[tenant] = Lease(tenant, night, fences[tenant], mark)
-                values = _running(leases[tenant], owner, row, now, until)
+                failed = row.attempts if row else 0
+                leases[tenant] = Lease(tenant, night, fences[tenant], mark, failed)
+                values = _running(leases[tenant], owner, now, until)
                 (again if row else fresh).append(values)
             if fresh:
                 connection.execute(insert(NIGHTS), fresh)
@@ -541,9 +542,7 @@ def _not_now(
     return None
 
 
-def _running(
-    lease: Lease, owner: str, row: Row[Any] | None, now: datetime, until: datetime
-) -> dict[str, Any]:
+def _running(lease: Lease, owner: str, now: datetime, until: datetime) -> dict[str, Any]:
     """The row of a night that begins, or begins again."""
     return {
         "tenant": lease.tenant,
@@ -552,7 +551,7 @@ def _running(
         "fence": lease.fence,
         "owner": owner,
         "lease_until": until,
-        "attempts": row.attempts + 1 if row else 1,
+        "attempts": lease.attempts,
         "started_at": now,
         "finished_at": None,
         "outcome": None,
@@ -723,6 +722,7 @@ def _done_row(entry: _Entry, now: datetime) -> dict[str, Any]:
         "tenant": lease.tenant,
         "night": lease.night,
         "state": DONE,
+        "attempts": conclusion.figures.get("attempts", lease.attempts),
         "finished_at": now,
         "outcome": conclusion.outcome.value,
         "because": conclusion.because,
@@ -849,4 +849,5 @@ def _report(row: Row[Any]) -> NightReport:
         figures=row.figures or {},
         started_at=row.started_at,
         finished_at=row.finished_at,
+        attempts=row.attempts,
     )

@@ -1,5 +1,6 @@
 """Run the night, and say why it ended as it did."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -7,15 +8,18 @@ from typing import Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from jobs.again import outlook
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
 from jobs.cli.report import settle
-from jobs.fleet import Result, Task, exit_status, flagged, run_fleet, tonight
+from jobs.fleet import Result, Task, alarm, exit_status, flagged, run_fleet, tonight
 from schema.config import Config
 from schema.errors import Refused
 from schema.names import Delivered, Mode
 from schema.records import NightReport
 from storage.imports import COUNTS, Import
 from storage.stores import Stores
+
+log = logging.getLogger("recfactory.night")
 
 
 @click.command()
@@ -57,6 +61,9 @@ def night(
         print_json([as_line(result) for result in results])
     else:
         print_nights(stores, results)
+    if everyone and (told := alarm(stores, results)):
+        log.error("%s", told)
+        raise SystemExit(1)
     raise SystemExit(exit_status(results))
 
 
@@ -263,7 +270,7 @@ def _next(
         tenant = reports[0].tenant
         return f"see `recfactory model quality {tenant}`: what was served is flagged after the fact"
     advice = {
-        "failed": "mend the cause above, then run the night again",
+        "failed": outlook(reports[0]),
         "held": "look for a leak in the data (`recfactory model show TENANT N`), then `recfactory "
         "model promote` or `model discard`; the incumbent goes on until you are sure",
         "unchanged": "nothing; the next delivery makes new lists",

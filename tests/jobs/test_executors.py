@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from jobs.fleet import Task, exit_status, run_fleet
 from jobs.night import Begun, begin
 from schema.config import Config, Nightly
 from schema.errors import Problem
-from schema.names import Outcome, TenantId
+from schema.names import Again, Outcome, TenantId
 from schema.records import Conclusion, NightReport
 from storage.database import LedgerAway
 from tests.world import ACME, BETA, NIGHT, World
@@ -104,6 +105,36 @@ class TestALostWorker:
         assert at[1] - at[0] >= 0.05
         assert at[2] - at[1] >= 0.1
         assert drawn == [(1, 2), (1, 2)]
+
+    def test_counts_the_attempts_of_earlier_runs(self, world: World) -> None:
+        earlier = [replace(night, lease=replace(night.lease, attempts=1)) for night in begun(world)]
+        pool = Pool(lambda name, _: _lost() if name == ACME else None)
+        end = _end_of(ACME, turn(pool, with_nightly(world, attempts=3), iter(earlier)))
+        assert [name for name, _ in pool.tries].count(ACME) == 2
+        assert end.figures["attempts"] == 3
+        assert "2 times" in end.because
+
+    def test_is_tried_once_by_a_person_though_its_attempts_are_used_up(self, world: World) -> None:
+        earlier = [replace(night, lease=replace(night.lease, attempts=5)) for night in begun(world)]
+        pool = Pool(lambda name, _: _lost() if name == ACME else None)
+        turn(pool, with_nightly(world, attempts=2), iter(earlier))
+        assert [name for name, _ in pool.tries].count(ACME) == 1
+
+    def test_that_the_kernel_ended_for_want_of_memory_says_so_and_is_tried_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended = iter([7, 8, 9])
+        monkeypatch.setattr(executors, "ended_by_kernel", lambda: next(ended))
+        pool = Pool(lambda name, _: _lost() if name == ACME else None)
+        end = _end_of(ACME, turn(pool, with_nightly(world, attempts=2), iter(begun(world))))
+        assert end.figures["code"] == "NIGHT_MEMORY"
+        assert (end.figures["attempts"], end.figures["again"]) == (2, Again.SOON)
+
+    def test_that_must_take_no_night_costs_the_one_it_was_given_nothing(self, world: World) -> None:
+        unfit = ProcessExpired("Abnormal termination", code=executors._UNFIT)  # type: ignore[no-untyped-call]
+        pool = Pool(lambda name, attempt: unfit if (name, attempt) == (ACME, 1) else None)
+        told = turn(pool, with_nightly(world, attempts=1), iter(begun(world)))
+        assert {end.because for _, end in told} == {"done"}
 
     def test_whatever_it_died_of_is_not_the_end_of_the_fleet(self, world: World) -> None:
         pool = Pool(lambda name, _: RuntimeError("no ledger") if name == ACME else None)
@@ -200,6 +231,11 @@ class TestRealWorkers:
         assert isinstance(good, NightReport)
         assert (bad.outcome, bad.figures["code"]) == (Outcome.FAILED, "NIGHT_TIME")
         assert good.published
+
+
+def _end_of(name: TenantId, worked: Worked) -> Conclusion:
+    [end] = [end for night, end in worked if night.tenant.tenant == name]
+    return end
 
 
 def _lost() -> Exception:

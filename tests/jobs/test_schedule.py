@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import psutil
 import pytest
 
-from jobs.fleet import Failure, Task, due, exit_status, tonight
+from jobs.fleet import Failure, Task, alarm, due, exit_status, tonight
 from jobs.owner import alive, me
 from jobs.schedule import wave
 from schema.config import Config, Nightly
@@ -272,6 +272,39 @@ class TestExitStatus:
     def test_a_night_without_a_report_has_failed(self) -> None:
         failure = Failure(Task(ACME, NIGHT), "its worker process died", "WORKER_LOST")
         assert exit_status([report(), failure]) == 1
+
+
+class TestAlarm:
+    def test_is_a_fleet_in_which_no_tenant_is_on(self, world: World) -> None:
+        assert alarm(world.stores, []) is None
+        world.switch(ACME, Mode.OFF)
+        world.switch(BETA, Mode.FREEZE)
+        told = alarm(world.stores, [report()])
+        assert told is not None
+        assert told.startswith("no tenant is on (1 frozen, 1 off)")
+
+    def test_is_an_installation_without_tenants(self, empty_world: World) -> None:
+        assert alarm(empty_world.stores, []) is not None
+
+    def test_is_a_night_in_which_all_fail_alike(self, world: World) -> None:
+        failed = replace(report(outcome=Outcome.FAILED), figures={"code": "DISK"})
+        lost = Failure(Task(BETA, NIGHT), "the ledger was away", "DISK")
+        told = alarm(world.stores, [failed, lost])
+        assert told is not None
+        assert told.startswith("all 2 nights failed, 2 with DISK")
+
+    def test_is_not_one_that_failed_beside_another(self, world: World) -> None:
+        failed = replace(report(outcome=Outcome.FAILED), figures={"code": "DISK"})
+        assert alarm(world.stores, [failed, report()]) is None
+
+    def test_of_a_wave_is_an_error_in_the_log(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.switch(ACME, Mode.OFF)
+        world.switch(BETA, Mode.OFF)
+        assert wave(world.stores, world.config, NOW) == 0
+        [line] = [line for line in caplog.records if line.levelname == "ERROR"]
+        assert "no tenant is on" in line.message
 
 
 class TestOwner:
