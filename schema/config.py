@@ -44,6 +44,8 @@ class Nightly(_Part):
     attempts: int = Field(2, ge=1)
     searches: int = Field(20, ge=0)
     wave_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = 15
+    metrics_file: str = ""
+    metrics_push: str = ""
 
 
 class Publishing(_Part):
