@@ -105,7 +105,9 @@ def _log(result: Result) -> None:
     failed = not isinstance(result, NightReport) or result.outcome is Outcome.FAILED
     level = logging.ERROR if failed else logging.INFO
     tenant = tenant_of(result)
-    with about(tenant=tenant, night=night, stage=Stage.PUBLISH):
+    said = result.because.removeprefix(f"{tenant}, ").partition(":")[0]  # a FactoryError's address
+    stage = said if failed and said in set(Stage) else Stage.PUBLISH
+    with about(tenant=tenant, night=night, stage=stage):
         log.log(level, "%s, %s: %s, %s", tenant, night, word_of(result), result.because)
 
 
