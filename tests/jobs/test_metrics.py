@@ -79,6 +79,13 @@ class TestTheFile:
         assert "could not be told" in caplog.text
 
 
+class TestTheDocs:
+    def test_name_every_figure(self, tmp_path: Path) -> None:
+        page = (Path(__file__).parents[2] / "docs" / "night.md").read_text()
+        text = written(tmp_path, told(night(memory=1), broken()))
+        assert [name for name, _ in series(text) if f"`{name}" not in page] == []
+
+
 class TestThePushGateway:
     def test_gets_the_same_figures(self) -> None:
         with gateway() as (address, bodies):
