@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix
 
-from jobs.cli.night import bar
+from jobs.cli.progress import bar
 from jobs.demo import NIGHTS, Part, parts
 from jobs.fleet import Result, run_fleet, tonight
 from jobs.many import take_in

@@ -21,6 +21,7 @@ from pebble import ProcessExpired, ProcessPool
 from jobs.memory import NIGHT_MEMORY, capped, ended_by_kernel
 from jobs.night import Begun, failed, work
 from schema.config import Config
+from schema.logs import about, start_log
 from schema.names import Again, TenantId
 from schema.records import Conclusion
 from storage.stores import Stores, open_stores
@@ -99,7 +100,7 @@ class Processes:
             max_workers=self._workers,
             context=get_context("spawn"),  # forked BLAS and OpenMP threads hang
             initializer=_prepare,
-            initargs=(self._config,),
+            initargs=(self._config, logging.getLogger().level),
         ) as pool:
             try:
                 _Turn(pool, self._config, self._workers * _AHEAD).run(nights, done)
@@ -187,7 +188,8 @@ class _Turn:
         except Exception as error:  # a worker that cannot open its stores, say: not the fleet's end
             code, why = "WORKER_LOST", f"its worker gave up ({type(error).__name__}: {error})"
         if one.attempt < self._attempts:
-            log.warning("%s: %s; trying once more", name, why)
+            with about(tenant=name, night=lease.night, stage=None):  # where it was, nobody knows
+                log.warning("%s: %s; trying once more", name, why)
             pause = _PAUSE * 2 ** (one.attempt - lease.attempts - 1)
             at = time.monotonic() + pause * random.uniform(1, 2)  # noqa: S311 (spread, not secret)
             self._again.append(_Try(one.begun, one.attempt + 1, at))
@@ -209,7 +211,8 @@ _SPOILT: list[TenantId] = []
 """Whose night ran out of memory in this worker: who knows what of the libraries' it left half made."""
 
 
-def _prepare(config: Config) -> None:
+def _prepare(config: Config, level: int) -> None:
+    start_log(level)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ends a loop in C too, which hears no handler
     _CONFIG[:] = [config]
 

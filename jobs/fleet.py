@@ -241,14 +241,14 @@ def _deliver(stores: Stores) -> None:
         log.warning("spooled feedback waits for another night: %s", error)
 
 
-def exit_status(results: Sequence[Result]) -> int:
-    """0 all well, 1 something failed, 3 a person has to look: a model is held, or what was served
-    is flagged after the fact.
+def exit_status(results: Sequence[Result], *, waits: bool = False) -> int:
+    """0 all well, 1 something failed, 3 a person has to look: a model is held, what was served is
+    flagged after the fact, or a delivery is held (``waits``).
     """
     reports = [result for result in results if isinstance(result, NightReport)]
     if len(reports) < len(results) or any(r.outcome is Outcome.FAILED for r in reports):
         return 1
-    return 3 if any(r.outcome is Outcome.HELD or flagged(r) for r in reports) else 0
+    return 3 if waits or any(r.outcome is Outcome.HELD or flagged(r) for r in reports) else 0
 
 
 def alarm(stores: Stores, results: Sequence[Result]) -> str | None:

@@ -26,6 +26,7 @@ from jobs.unchanged import made_from, newest, unchanged
 from schema.config import Config
 from schema.dates import day_date, day_number
 from schema.errors import FactoryError, Problem, Refused, during
+from schema.logs import about
 from schema.names import Again, Bought, Mode, Outcome, Stage, TenantId
 from schema.records import (
     Before,
@@ -142,17 +143,19 @@ def _too_early(tenant: Tenant, night: date, now: datetime) -> Refused | None:
 def work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime) -> Conclusion:
     """Everything but publishing. Whatever goes wrong becomes the night's conclusion."""
     lease, name = begun.lease, begun.tenant.tenant
-    try:
-        return _work(stores, template, begun, now)
-    except FactoryError as error:
-        if ran_out(error):
-            return failed(lease, _defect(name, error), NIGHT_MEMORY)
-        if isinstance(error.problem, Refused):
-            return _refused(stores, begun, error)
-        return failed(lease, str(error), error.problem.code)
-    except (Exception, SystemExit) as error:  # whatever it is, it stays this tenant's (B01)
-        log.exception("%s: night of %s failed", name, lease.night)
-        return failed(lease, _defect(name, error), NIGHT_MEMORY if ran_out(error) else "DEFECT")
+    with about(tenant=name, night=lease.night, stage=Stage.VALIDATE):
+        try:
+            return _work(stores, template, begun, now)
+        except FactoryError as error:
+            if ran_out(error):
+                return failed(lease, _defect(name, error), NIGHT_MEMORY)
+            if isinstance(error.problem, Refused):
+                return _refused(stores, begun, error)
+            return failed(lease, str(error), error.problem.code)
+        except (Exception, SystemExit) as error:  # whatever it is, it stays this tenant's (B01)
+            log.exception("%s: night of %s failed", name, lease.night)
+            code = NIGHT_MEMORY if ran_out(error) else "DEFECT"
+            return failed(lease, _defect(name, error), code)
 
 
 def _refused(stores: Stores, begun: Begun, error: FactoryError) -> Conclusion:
@@ -180,13 +183,15 @@ def conclude(
     for (begun, _), report in zip(
         worked, stores.nights.conclude_all(endings, now=clock()), strict=True
     ):
-        told.append(_recorded(stores, config, begun, report, clock))
+        with about(tenant=begun.lease.tenant, night=begun.lease.night, stage=Stage.PUBLISH):
+            told.append(_recorded(stores, config, begun, report, clock))
     served = [report for report in told if isinstance(report, NightReport) and report.published]
     in_force = stores.ledger.named([report.tenant for report in served])
     before = {begun.tenant.tenant: begun.before for begun, _ in worked}
     for report in served:
         model = in_force[report.tenant].model
-        _prune(stores, config, before[report.tenant], report, model, clock())
+        with about(tenant=report.tenant, night=report.night, stage=Stage.PUBLISH):
+            _prune(stores, config, before[report.tenant], report, model, clock())
     return told
 
 
@@ -603,7 +608,8 @@ class _Watch:
     @contextmanager
     def during(self, stage: Stage) -> Iterator[None]:
         begin = time.perf_counter()
-        with during(stage, self.tenant):
+        with about(stage=stage), during(stage, self.tenant):
             yield
-        spent = self.seconds.get(stage.value, 0.0) + time.perf_counter() - begin
-        self.seconds[stage.value] = round(spent, 4)
+            spent = time.perf_counter() - begin
+            log.debug("%s: %.4f s", self.tenant, spent)
+        self.seconds[stage.value] = round(self.seconds.get(stage.value, 0.0) + spent, 4)

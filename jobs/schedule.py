@@ -13,13 +13,14 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from jobs import erasing, leaving
 from jobs.collect import Collected, collect_fleet, waiting
-from jobs.fleet import alarm, due, run_fleet
+from jobs.fleet import due
 from jobs.pull import Came, pull_all
+from jobs.runs import run
 from jobs.upkeep import look_after
 from schema.config import Config
 from schema.errors import FactoryError, Problem, Refused
 from schema.names import TenantId
-from schema.records import NightReport, Tenant
+from schema.records import Tenant
 from storage.source import Source
 from storage.stores import Stores
 
@@ -40,17 +41,10 @@ def wave(stores: Stores, config: Config, now: datetime) -> int:
     delivered = [t for t in stores.ledger.tenants() if t.tenant in tonight or _waits(stores, t)]
     collect_fleet(stores, config, [tenant.tenant for tenant in delivered], _tell)
     try:
-        results = run_fleet(stores, config, tasks, lambda _: None)
+        run(stores, config, tasks, by="schedule", whole=True)
     except Problem as problem:
         log.error("no night was begun: %s", problem)
         return 0
-    for result in results:
-        if isinstance(result, NightReport):
-            log.info("%s, %s: %s, %s", result.tenant, result.night, result.outcome, result.because)
-        else:
-            log.error("%s, %s: %s", result.task.tenant, result.task.night, result.because)
-    if told := alarm(stores, results):
-        log.error("%s", told)
     for task in tasks:
         _look_after(stores, task.tenant, now)
     return len(tasks)

@@ -46,6 +46,8 @@ class Nightly(_Part):
     spare_bytes: int = Field(2**29, ge=0)
     searches: int = Field(20, ge=0)
     wave_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = 15
+    metrics_file: str = ""
+    metrics_push: str = ""
 
 
 class Publishing(_Part):

@@ -284,6 +284,16 @@ class Imports:
         with reading(self._engine) as connection:
             return list(connection.execute(query).scalars())
 
+    def held(self) -> dict[TenantId, str]:
+        """By tenant, its newest delivery that waits for a person."""
+        query = (
+            select(BATCHES.c.tenant, BATCHES.c.batch)
+            .where(BATCHES.c.state == Delivered.HELD.value)
+            .order_by(BATCHES.c.id)
+        )
+        with reading(self._engine) as connection:
+            return {TenantId(row.tenant): row.batch for row in connection.execute(query)}
+
     def _read(self, query: Select[Any]) -> list[Import]:
         with reading(self._engine) as connection:
             return [_import(row) for row in connection.execute(query).all()]

@@ -168,6 +168,18 @@ NIGHTS = Table(
     Column("figures", JSON),
 )
 
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("run", _NUMBER, primary_key=True, autoincrement=True),
+    Column("begun_by", String(16), nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("begun_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=False),
+    Column("summary", JSON, nullable=False),
+)
+"""Runs over many tenants' nights; ``whole``: over all that were due, not over some that were named."""
+
 MODELS = Table(
     "models",
     METADATA,

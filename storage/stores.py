@@ -27,6 +27,7 @@ from storage.models import Models
 from storage.nights import Nights
 from storage.pulled import Pulled
 from storage.revoked import Revoked
+from storage.runs import Runs
 from storage.secret import pepper
 from storage.spool import Spool
 from storage.uploads import Uploads
@@ -42,6 +43,7 @@ class Stores:
     ledger: Ledger
     audit: Audit
     nights: Nights
+    runs: Runs
     feedback: Feedback
     imports: Imports
     marks: Marks
@@ -81,6 +83,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         ledger=Ledger(engine),
         audit=Audit(engine, secret),
         nights=Nights(engine),
+        runs=Runs(engine),
         feedback=Feedback(engine, spool, erased),
         imports=Imports(engine),
         marks=Marks(engine),

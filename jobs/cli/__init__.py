@@ -13,6 +13,7 @@ import sys
 import click
 
 from schema.errors import FactoryError, Problem, Refused, as_json
+from schema.logs import start_log
 
 COMMANDS = {
     "demo": "jobs.cli.demo:demo",
@@ -20,7 +21,7 @@ COMMANDS = {
     "tenant": "jobs.cli.tenant:tenant",
     "data": "jobs.cli.data:data",
     "night": "jobs.cli.night:night",
-    "why": "jobs.cli.night:why",
+    "why": "jobs.cli.why:why",
     "rule": "jobs.cli.rule:rule",
     "recs": "jobs.cli.recs:recs",
     "outcomes": "jobs.cli.outcomes:outcomes",
@@ -116,4 +117,4 @@ def _start_log(level: str) -> None:
             "use DEBUG, INFO, WARNING or ERROR",
             code="CONFIG",
         )
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    start_log(level)

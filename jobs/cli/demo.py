@@ -4,18 +4,20 @@ import secrets
 import threading
 import time
 import urllib.request
-from collections import Counter
 from datetime import date
 
 import click
 
-from jobs.cli.door import actor, console, now, table
-from jobs.cli.night import bar, print_nights, run_with_progress
+from jobs.cli.door import actor, console, now
+from jobs.cli.nights import print_nights
+from jobs.cli.progress import bar, run_with_progress
 from jobs.cli.serve import refuse_taken_port, run_server
+from jobs.cli.summary import print_summary
 from jobs.demo import NIGHTS, DemoTenant, parts, write_demo
-from jobs.fleet import Result, exit_status, tenant_of, tonight
+from jobs.fleet import Result, Task, exit_status, tenant_of, tonight
 from jobs.intake import import_files
 from jobs.many import take_in
+from jobs.runs import Ran
 from schema.config import Config, read_config
 from schema.errors import FactoryError, NotThere, Refused
 from schema.names import Role, TenantId
@@ -85,7 +87,7 @@ def _fleet_in(stores: Stores, config: Config) -> list[TenantId]:
     with console().status("Reading The Complete Journey …"):
         made = parts()
     with bar(quiet=False) as progress:
-        task = progress.add_task("imports", total=len(made))
+        task = progress.add_task("imports", total=len(made), told="")
 
         def done(number: int, refused: FactoryError | None) -> None:
             progress.advance(task)
@@ -96,14 +98,16 @@ def _fleet_in(stores: Stores, config: Config) -> list[TenantId]:
 
 
 def _one_night(stores: Stores, config: Config, names: list[TenantId]) -> int:
-    """The fleet's night; then how many came to what."""
+    """The fleet's night; then what it came to."""
     tasks = tonight(stores, names, NIGHTS[-1], now())
-    results = run_with_progress(stores, config, tasks, f"night of {NIGHTS[-1]}", quiet=False)
-    words = Counter(
-        str(result.outcome) if isinstance(result, NightReport) else "not run" for result in results
-    )
-    table("One night", ["came to", "tenants>"], words.most_common())
-    return exit_status(results)
+    ran = _night(stores, config, tasks, NIGHTS[-1])
+    print_summary(ran.summary)
+    return ran.summary.status
+
+
+def _night(stores: Stores, config: Config, tasks: list[Task], night: date) -> Ran:
+    title = f"night of {night}"
+    return run_with_progress(stores, config, tasks, title, by="demo", whole=True, quiet=not tasks)
 
 
 def _take_in(stores: Stores, config: Config, made: DemoTenant) -> None:
@@ -123,7 +127,7 @@ def _nights(stores: Stores, config: Config, names: list[TenantId]) -> int:
         done = {report.tenant: report for report in reports if report.edition}
         tasks = tonight(stores, [name for name in names if name not in done], night, now())
         results += [*done.values()]
-        results += run_with_progress(stores, config, tasks, f"night of {night}", quiet=not tasks)
+        results += _night(stores, config, tasks, night).results
     results.sort(key=lambda result: (names.index(tenant_of(result)), _night_of(result)))
     print_nights(stores, results, "Two nights")
     return exit_status(results)

@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from jobs.cli.door import with_stores
 from schema.config import Config
 from schema.errors import Refused
+from schema.logs import WORDS
 from storage.secret import is_demo, refuse_open_demo
 from storage.stores import Stores
 
@@ -124,8 +125,8 @@ def log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "json": {"()": "serving.logs.JsonLines"},
-            "words": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+            "json": {"()": "schema.logs.JsonLines"},
+            "words": {"format": WORDS},
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": form}},
         "root": {"level": level, "handlers": ["stderr"]},

@@ -9,7 +9,7 @@ import pytest
 
 from jobs import fleet, night
 from jobs.again import outlook
-from jobs.cli.night import as_line
+from jobs.cli.nights import as_line
 from jobs.fleet import Task, due, run_fleet
 from jobs.schedule import wave
 from schema.config import Config, Nightly

@@ -591,8 +591,43 @@ class TestNight:
         editions = {t["tenant"]: t["edition"] for t in cli.well("tenant", "list", "--json").json}
         assert editions == {"acme": 2, "beta": 2, "empty": None}
 
+    def test_of_many_is_summed_up_instead_of_a_row_for_each(
+        self, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("jobs.cli.night.A_SCREEN", 1)
+        cli.well("tenant", "add", "empty")
+
+        done = cli("night", "--all", "--date", "2026-04-02")
+
+        assert done.status == 1
+        assert "Night of 2026-04-02: 3 tenants" in done.out
+        assert "empty: validate" in done.out
+        assert "Next: " in done.out
+        assert "RMSE challenger" not in done.out
+        rows = cli("night", "--all", "--date", "2026-04-02", "--every").out
+        assert "RMSE challenger" in rows
+
+    def test_of_all_is_told_again_as_words_and_as_json(self, cli: Cli) -> None:
+        cli.refused("NO_RUN", "night", "--last")
+        cli.well("night", "--all", "--date", "2026-04-02")
+        cli.well(
+            "night", ACME, "--date", "2026-04-03"
+        )  # one that was named is not the fleet's last
+
+        assert "Night of 2026-04-02: 2 tenants" in cli.well("night", "--last").out
+        told = cli.well("night", "--last", "--json").json
+        assert (told["by"], told["tenants"], told["nights"]) == ("night", 2, ["2026-04-02"])
+        assert sum(told["words"].values()) == 2
+        assert told["compared"]["tenants"] == 2
+
     @pytest.mark.parametrize(
-        ("code", "words"), [("USAGE", []), ("USAGE", ["acme", "--all"]), ("NO_TENANT", ["nobody"])]
+        ("code", "words"),
+        [
+            ("USAGE", []),
+            ("USAGE", ["acme", "--all"]),
+            ("USAGE", ["--all", "--last"]),
+            ("NO_TENANT", ["nobody"]),
+        ],
     )
     def test_of_nobody_is_refused(self, code: str, words: list[str], cli: Cli) -> None:
         cli.refused(code, "night", *words)

@@ -1,75 +1,13 @@
-import json
 import logging
-import sys
 from typing import Any
 
 import pytest
 
-from schema.errors import Problem
+from schema.logs import JsonLines
 from schema.names import Role
-from serving.logs import HEADER, Access, JsonLines, request_id
+from serving.logs import HEADER, Access, request_id
 from tests.serving.morning import Served
 from tests.world import ACME, BETA
-
-FORGED = [
-    'x\n{"level": "INFO"}',
-    "x\r\ny",
-    "x\u2028y",
-    "x\u2029y",
-    "x\u0085y",
-    "x\x0by\x0cz",
-    "\x1b[31mred\x1b[0m",
-    "\x9b31m",
-    "x\x7fy",
-    "x\x00y",
-    '"}',
-    "\ud800",
-    "\u202eevil",
-    "%s%n%d",
-    "{0.__class__}",
-    "x" * 10_000,
-]
-
-
-def written(message: str, *args: object, **more: Any) -> str:
-    return JsonLines().format(
-        logging.LogRecord("recfactory", logging.INFO, "", 0, message, args, more.get("exc"))
-    )
-
-
-class TestALine:
-    @pytest.mark.parametrize("text", FORGED, ids=ascii)
-    def test_cannot_be_forged(self, text: str) -> None:
-        line = written("saw %s", text)
-
-        assert line.splitlines() == [line]
-        assert line.isascii()
-        assert line.isprintable()
-        assert json.loads(line)["message"] == f"saw {text}".strip()
-
-    def test_says_when_how_grave_and_who(self) -> None:
-        line = json.loads(written("hello"))
-
-        assert set(line) == {"time", "level", "logger", "message"}
-        assert line["time"].endswith("+00:00")
-
-    def test_of_an_error_says_where_but_not_with_which_values(self) -> None:
-        try:
-            dict[str, str]()["C-0001"]
-        except KeyError:
-            line = written("failed", exc=sys.exc_info())
-
-        assert json.loads(line)["error"] == "KeyError"
-        assert "test_logs.py" in json.loads(line)["at"][-1]
-        assert "C-0001" not in line
-
-    def test_of_a_problem_says_it(self) -> None:
-        try:
-            raise Problem("the disk is full", "make room")
-        except Problem:
-            line = written("failed", exc=sys.exc_info())
-
-        assert json.loads(line)["error"] == "Problem: the disk is full. Next: make room."
 
 
 class TestARequestId:
