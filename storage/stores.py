@@ -11,6 +11,7 @@ from schema.errors import Problem
 from storage import durable
 from storage.aside import Aside
 from storage.audit import Audit
+from storage.brakes import Brakes
 from storage.database import connect, migrate
 from storage.datasets import Datasets
 from storage.dropped import Inboxes
@@ -42,6 +43,7 @@ class Stores:
     ledger: Ledger
     audit: Audit
     nights: Nights
+    brakes: Brakes
     feedback: Feedback
     imports: Imports
     marks: Marks
@@ -81,6 +83,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         ledger=Ledger(engine),
         audit=Audit(engine, secret),
         nights=Nights(engine),
+        brakes=Brakes(engine),
         feedback=Feedback(engine, spool, erased),
         imports=Imports(engine),
         marks=Marks(engine),

@@ -7,9 +7,11 @@ from typing import Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from jobs.brake import FLEET_BRAKE
 from jobs.cli.door import as_json, console, day, now, print_json, table, with_stores
 from jobs.cli.report import settle
-from jobs.fleet import Result, Task, exit_status, flagged, run_fleet, tonight
+from jobs.deadline import DEADLINE
+from jobs.fleet import Result, Task, code_of, exit_status, flagged, run_fleet, tonight
 from schema.config import Config
 from schema.errors import Refused
 from schema.names import Delivered, Mode
@@ -39,8 +41,8 @@ def night(
     """Run a night: validate, train, judge, promote, rank, publish.
 
     Uses only what occurred before the date, local midnight; harmless if it was run before.
-    Exit status 0 all well, 1 something failed, 3 a person has to look: a model is held, or the
-    realised RMSE of what was served is flagged.
+    Exit status 0 all well, 1 something failed, 3 a person has to look: a model is held, the
+    realised RMSE of what was served is flagged, or the fleet's brake is on.
 
     Example: recfactory night acme --date 2026-11-21
     """
@@ -116,7 +118,7 @@ def run_with_progress(
 
         def done(result: Result) -> None:
             progress.advance(task)
-            if not isinstance(result, NightReport):
+            if not isinstance(result, NightReport) and result.code not in _OF_ALL:
                 progress.console.print(f"{result.task.tenant}: {result.because}")
 
         return run_fleet(stores, config, tasks, done)
@@ -165,16 +167,31 @@ def print_nights(stores: Stores, results: Sequence[Result], title: str = "Night"
         "RMSE challenger>", "incumbent>", "skill>", "NDCG@10>", "RMSE realised>", "lists>", "edition>", "seconds>",
     ]  # fmt: skip
     table(title, columns, [_row(stores, result) for result in results])
+    for told in of_all(results):
+        click.echo(told, err=True)
     for result in results:
-        if not isinstance(result, NightReport) or _word(result) in ("failed", "held"):
-            because = result.because
-            click.echo(because, err=True)
+        failed = not isinstance(result, NightReport) or _word(result) in ("failed", "held")
+        if failed and code_of(result) not in _OF_ALL:
+            click.echo(result.because, err=True)
         if isinstance(result, NightReport):
             for line in result.figures.get("rules", ()):
                 if line["rule"] is not None:
                     click.echo(f"{result.tenant}, {_rule_line(line)}")
         if isinstance(result, NightReport) and flagged(result):
             click.echo(f"{result.tenant}, flagged: {_flag(result)}", err=True)
+
+
+_OF_ALL = (FLEET_BRAKE, DEADLINE)
+
+
+def of_all(results: Sequence[Result]) -> list[str]:
+    """What stopped many nights at once, said once."""
+    stopped = {code: [one for one in results if code_of(one) == code] for code in _OF_ALL}
+    return [
+        f"{len(some):,} of {len(results):,} tenants: {some[0].because.partition(': ')[2]}"
+        for some in stopped.values()
+        if some
+    ]
 
 
 def _rule_line(line: dict[str, Any]) -> str:
