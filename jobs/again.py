@@ -10,6 +10,8 @@ import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from jobs.brake import FLEET_BRAKE
+from jobs.deadline import DEADLINE
 from schema.config import Nightly
 from schema.errors import Problem
 from schema.names import Again, Outcome
@@ -32,6 +34,8 @@ def with_fate(conclusion: Conclusion, nightly: Nightly, now: datetime) -> Conclu
 
 def ready(stores: Stores, tenant: Tenant, report: NightReport, now: datetime) -> bool:
     """Whether a wave takes this night up again by itself."""
+    if report.figures.get("code") == FLEET_BRAKE:
+        return True  # a person has released it
     match report.figures.get("again"):
         case Again.SOON:
             return now >= datetime.fromisoformat(report.figures["again_at"])
@@ -53,6 +57,10 @@ def outlook(report: NightReport) -> str:
     """What becomes of a night that failed, and what a person can do, in one sentence."""
     figures = report.figures
     by_hand = f"`recfactory night {report.tenant} --date {report.night}`"
+    if figures.get("code") == FLEET_BRAKE:
+        return "see `recfactory fleet show`, mend the cause, then `recfactory fleet release`"
+    if figures.get("code") == DEADLINE:
+        return f"nothing, its next night does it; or run {by_hand}"
     match figures.get("again"):
         case Again.SOON:
             at = datetime.fromisoformat(figures["again_at"])

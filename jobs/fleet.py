@@ -1,20 +1,24 @@
 """The whole night: who is due, in which order, on which executor."""
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 
 from jobs.again import ready
+from jobs.brake import FLEET_BRAKE, Alike, Waves, braked, signs, waves
+from jobs.deadline import DEADLINE, in_time, late
 from jobs.erasing import finish
 from jobs.executors import Executor, InProcess, Processes
-from jobs.night import Begun, begin, conclude, search_due
+from jobs.night import Begun, begin, conclude, failed, search_due, unmake
 from jobs.room import check_room
 from schema.config import Config
 from schema.errors import FactoryError, Problem
-from schema.names import Mode, Outcome, Stage, TenantId
-from schema.records import Conclusion, Lease, NightReport, Tenant
+from schema.names import Again, Mode, Outcome, Stage, TenantId
+from schema.records import Conclusion, NightReport, Tenant
 from schema.settings import TenantSettings
 from storage.database import LedgerAway
 from storage.stores import Stores
@@ -24,8 +28,11 @@ from tenants.order import settings_of, zone
 log = logging.getLogger("recfactory.fleet")
 
 
-_BEGUN_AT_ONCE = 32
-"""Leases taken in one transaction."""
+_AT_ONCE = 32
+"""Leases taken, or nights published, in one transaction."""
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,7 @@ def tonight(
     Args:
         night: the business date; None takes each tenant's own, in its time zone.
     """
-    cost = {
-        tenant: sum(report.figures.get("seconds", {}).values())
-        for tenant, report in stores.nights.last_nights().items()
-    }
+    cost = _seconds(stores.nights.last_nights())
     known = {tenant.tenant: tenant for tenant in stores.ledger.tenants()}
     tenants = [known.get(name) or stores.ledger.tenant(name) for name in names]
     weight = {
@@ -89,8 +93,9 @@ def tonight(
 def due(stores: Stores, now: datetime) -> list[Task]:
     """Nights that should be done by now: each tenant's business date, if it has none yet.
 
-    One that was interrupted is due again; while another process is at it, it is refused politely.
-    One that failed is due again as jobs/again.py has it, and not for ever.
+    One that was interrupted is due again, or stopped by the fleet's brake; while another process is
+    at it, it is refused politely. One that failed is due again as jobs/again.py has it, and not for
+    ever.
     A frozen tenant is due too (its night is recorded, and only looks back at what it serves); one
     that is off is not.
     """
@@ -132,9 +137,20 @@ def run_fleet(
         check_room(stores, config.nightly, [(task.tenant, task.night) for task in tasks])
         _deliver(stores)
         finish(stores, datetime.now(UTC))  # before: who is erased is in no list of tonight
-        run = _Run(stores, config, keep)
-        executor(stores, config, tasks).run(run.begun(tasks), run.publish)
+        if brake := stores.brakes.on():
+            for task in tasks:
+                keep(task, braked(brake.because))
+        else:
+            _Run(stores, config, keep).run(executor(stores, config, tasks), tasks)
     return sorted(results, key=tenant_of)
+
+
+class _Stopped(Exception):
+    """Nothing more of a run is published; raised through the executor, whose workers end with it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 class _Run:
@@ -145,32 +161,67 @@ class _Run:
     ) -> None:
         self._stores, self._config, self._keep = stores, config, keep
         self._lease = timedelta(minutes=config.nightly.tenant_minutes)
+        self._last = stores.nights.last_nights()
         self._searched = Counter(
-            report.night
-            for report in stores.nights.last_nights().values()
-            if report.figures.get("searched")
+            report.night for report in self._last.values() if report.figures.get("searched")
         )
-        self._held: dict[TenantId, Lease] = {}
-        self._extended = _clock()
+        self._left: list[Task] = []
+        self._held: dict[TenantId, Begun] = {}
+        self._sealed: list[tuple[Begun, Conclusion]] = []
+        self._waves = Waves([[]], config.nightly.brake)
+        self._began = self._extended = _clock()
+
+    def run(self, executor: Executor, tasks: Sequence[Task]) -> None:
+        """All of it; where it is stopped, every night that is left is told so."""
+        try:
+            executor.run(self.begun(tasks), self.publish)
+            self.publish([])  # the last ones may have waited for one that could not be begun
+        except _Stopped as stopped:
+            self._stop(stopped.problem)
 
     def begun(self, tasks: Sequence[Task]) -> Iterator[Begun]:
         """Nights that may be worked on; the others are told at once."""
-        left = list(_batched(tasks, _BEGUN_AT_ONCE))
-        while left:
-            some = left.pop(0)
+        self._left = self._planned(tasks)
+        for night in self._leased():
+            yield self._rationed(night)
+
+    def _leased(self) -> Iterator[Begun]:
+        """Take the leases of the tasks that are left; those that need none, or get none, are told."""
+        while self._left:
+            some, self._left = self._left[:_AT_ONCE], self._left[_AT_ONCE:]
             asks = [(task.tenant, task.night) for task in some]
             try:
                 found = begin(self._stores, self._config, asks, _clock)
             except LedgerAway as away:  # nothing more can be begun: a later run does these
-                for task in [*some, *(task for batch in left for task in batch)]:
-                    self._keep(task, away)
+                for task in [*some, *self._left]:
+                    self._without(task, away)
+                self._left = []
                 return
-            started = [self._rationed(night) for night in found if isinstance(night, Begun)]
-            self._held |= {night.tenant.tenant: night.lease for night in started}
+            started = [night for night in found if isinstance(night, Begun)]
+            self._held |= {night.tenant.tenant: night for night in started}
             for task, night in zip(some, found, strict=True):
                 if not isinstance(night, Begun):
-                    self._keep(task, night)
+                    self._without(task, night)
             yield from started
+
+    def _without(self, task: Task, told: NightReport | Problem) -> None:
+        self._waves.without(task.tenant)
+        self._keep(task, told)
+
+    def _planned(self, tasks: Sequence[Task]) -> list[Task]:
+        """Wave after wave; those that will hardly be in time, and those that were done, at the end."""
+        known = {task for task in tasks if _done(self._last.get(task.tenant), task)}
+        new = [task for task in tasks if task not in known]
+        after: list[Task] = []
+        if minutes := self._config.nightly.deadline_minutes:
+            budget = minutes * 60 * workers(self._config)
+            value = _values(self._stores, self._config, self._last)
+            new, after = in_time(new, _seconds(self._last), value, budget)
+        rule = self._config.nightly.brake
+        *samples, rest = waves(new, rule, max((task.night for task in new), default=None))
+        order = [*samples, [*rest, *after]]
+        self._waves = Waves([[task.tenant for task in wave] for wave in order], rule)
+        return [task for wave in order for task in wave] + [t for t in tasks if t in known]
 
     def _rationed(self, night: Begun) -> Begun:
         """Let it look for hyper-parameters only while the date's ration lasts: in a fleet whose
@@ -183,26 +234,132 @@ class _Run:
         return replace(night, searches=searches)
 
     def publish(self, worked: Sequence[tuple[Begun, Conclusion]]) -> None:
-        """Publish nights that were worked on, and keep the leases of those that wait."""
-        try:
-            reports = conclude(self._stores, self._config, worked, _clock) if worked else []
-        except LedgerAway as away:
-            reports = [away] * len(worked)
-        for (night, _), report in zip(worked, reports, strict=True):
-            self._held.pop(night.lease.tenant, None)
-            self._keep(Task(night.lease.tenant, night.lease.night), report)
+        """Publish nights that were worked on, as soon as their wave may be; keep the leases of
+        those that wait.
+
+        Raises:
+            _Stopped: the brake, or the deadline, says that no more is published.
+        """
+        for night, conclusion in worked:
+            self._judge(night, conclusion)
+        self._sealed += worked
+        if alike := self._waves.alike():
+            self._brake(alike)
+        ready = [one for one in self._sealed if self._waves.published(one[0].tenant.tenant)]
+        for some in _batched(ready, _AT_ONCE):
+            self._in_time()
+            self._conclude(some)
+        self._in_time()
         self._extend()
 
+    def _judge(self, night: Begun, conclusion: Conclusion) -> None:
+        if conclusion.edition is None and conclusion.outcome is not Outcome.FAILED:
+            self._waves.without(night.tenant.tenant)  # frozen or off: it tells nothing
+            return
+        last = (r.figures for r in night.before.published if "lists" in r.figures)
+        found = signs(conclusion, next(last, {}), self._config.nightly.brake)
+        self._waves.ended(night.tenant.tenant, found)
+
+    def _conclude(self, some: Sequence[tuple[Begun, Conclusion]]) -> list[NightReport | Problem]:
+        try:
+            serves = any(conclusion.edition for _, conclusion in some)
+            if serves and (brake := self._stores.brakes.on()):  # another driver's
+                raise _Stopped(braked(brake.because))
+            reports = conclude(self._stores, self._config, some, _clock)
+        except LedgerAway as away:
+            reports = [away] * len(some)
+        told = {night.tenant.tenant for night, _ in some}
+        self._sealed = [one for one in self._sealed if one[0].tenant.tenant not in told]
+        for (night, _), report in zip(some, reports, strict=True):
+            self._held.pop(night.lease.tenant, None)
+            self._keep(Task(night.lease.tenant, night.lease.night), report)
+        return reports
+
+    def _brake(self, alike: Alike) -> None:
+        try:
+            self._stores.brakes.pull(alike.wave, alike.sign, alike.because, at=_clock())
+        except LedgerAway as away:  # this run stops all the same
+            log.error("the brake could not be kept for later runs: %s", away)
+        raise _Stopped(braked(alike.because))
+
+    def _in_time(self) -> None:
+        minutes = self._config.nightly.deadline_minutes
+        if minutes and _clock() >= self._began + timedelta(minutes=minutes):
+            raise _Stopped(late(minutes))
+
+    def _stop(self, problem: Problem) -> None:
+        """Nights that are sealed or were at work have failed; what they would have served is removed.
+
+        Those that were never begun are recorded at a deadline only: then they are due again
+        tomorrow, while a brake that a person releases lets them run.
+        """
+        log.error("%s", problem)
+        if problem.code == DEADLINE:
+            for _ in self._leased():
+                pass
+        own = {night.tenant.tenant: end for night, end in self._sealed if end.edition is None}
+        while self._held:
+            some = [*self._held.values()][:_AT_ONCE]
+            ends = [own.get(night.tenant.tenant) or _untimely(night, problem) for night in some]
+            reports = self._conclude([*zip(some, ends, strict=True)])
+            for night, report in zip(some, reports, strict=True):
+                if isinstance(report, NightReport):
+                    unmake(self._stores, night)
+        for task in self._left:
+            self._keep(task, problem)
+
     def _extend(self) -> None:
-        """A lease is as long as one night may take; those behind a long one have theirs extended."""
+        """A lease is as long as one night may take; those that wait have theirs extended."""
         now = _clock()
         if now < self._extended + self._lease / 3:
             return
         try:
-            self._stores.nights.extend([*self._held.values()], now + self._lease)
+            leases = [night.lease for night in self._held.values()]
+            self._stores.nights.extend(leases, now + self._lease)
         except LedgerAway as away:  # who takes them over now works twice, and publishes once
             log.warning("%s", away)
         self._extended = now
+
+
+def _untimely(night: Begun, problem: Problem) -> Conclusion:
+    told = str(FactoryError(problem, night.tenant.tenant, Stage.PUBLISH))
+    again = Again.BY_HAND if problem.code == DEADLINE else Again.SOON
+    return failed(night.lease, told, problem.code, attempts=night.lease.attempts, again=again)
+
+
+def workers(config: Config) -> int:
+    """How many nights are at work at once."""
+    if config.nightly.executor == "in-process":
+        return 1
+    return config.nightly.processes or os.cpu_count() or 1
+
+
+def _done(report: NightReport | None, task: Task) -> bool:
+    return (
+        report is not None
+        and report.night == task.night
+        and report.outcome not in (None, Outcome.FAILED)
+    )
+
+
+def _seconds(last: Mapping[TenantId, NightReport]) -> dict[TenantId, float]:
+    """What each tenant's last night took."""
+    return {
+        tenant: sum(report.figures.get("seconds", {}).values()) for tenant, report in last.items()
+    }
+
+
+def _values(
+    stores: Stores, config: Config, last: Mapping[TenantId, NightReport]
+) -> dict[TenantId, float]:
+    """What a tenant's night is worth: its setting, or how many customers have lists."""
+    lists = {tenant: report.figures.get("lists", 0) for tenant, report in last.items()}
+    worth = {
+        tenant.tenant: tenant.changes.get("value", config.template.value)
+        or lists.get(tenant.tenant, 0)
+        for tenant in stores.ledger.tenants()
+    }
+    return {tenant: value for tenant, value in worth.items() if value}
 
 
 def may_search(template: TenantSettings, night: Begun) -> bool:
@@ -224,9 +381,9 @@ def may_search(template: TenantSettings, night: Begun) -> bool:
     return not vain and search_due(before, settings, date_)
 
 
-def _batched(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
-    for start in range(0, len(tasks), size):
-        yield tasks[start : start + size]
+def _batched(many: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(many), size):
+        yield many[start : start + size]
 
 
 def _clock() -> datetime:
@@ -243,8 +400,11 @@ def _deliver(stores: Stores) -> None:
 
 def exit_status(results: Sequence[Result], *, waits: bool = False) -> int:
     """0 all well, 1 something failed, 3 a person has to look: a model is held, what was served is
-    flagged after the fact, or a delivery is held (``waits``).
+    flagged after the fact, or a delivery is held (``waits``). The fleet's brake comes first: nothing
+    goes on until it is released.
     """
+    if any(code_of(result) == FLEET_BRAKE for result in results):
+        return 3
     reports = [result for result in results if isinstance(result, NightReport)]
     if len(reports) < len(results) or any(r.outcome is Outcome.FAILED for r in reports):
         return 1
@@ -262,7 +422,7 @@ def alarm(stores: Stores, results: Sequence[Result]) -> str | None:
             f"no tenant is on ({frozen} frozen, {off} off): nobody gets new lists. Next: see "
             "`recfactory tenant list`, and turn on who should be."
         )
-    codes = Counter(failure for result in results if (failure := _failure(result)))
+    codes = Counter(code for result in results if (code := code_of(result)))
     if len(results) > 1 and codes.total() == len(results):
         [(code, times)] = codes.most_common(1)
         return (
@@ -272,11 +432,9 @@ def alarm(stores: Stores, results: Sequence[Result]) -> str | None:
     return None
 
 
-def _failure(result: Result) -> str | None:
-    """The code that a night failed with."""
-    if not isinstance(result, NightReport):
-        return result.code
-    return result.figures.get("code", "") if result.outcome is Outcome.FAILED else None
+def code_of(result: Result) -> str | None:
+    """Why a night failed; None for one that did not."""
+    return result.figures.get("code") if isinstance(result, NightReport) else result.code
 
 
 def flagged(report: NightReport) -> bool:

@@ -14,6 +14,7 @@ from factory.judge import judge
 from factory.rank import rank
 from factory.realised import awaited
 from factory.repeat import bought_before
+from factory.shown import shown
 from factory.train import ALS, BASELINE, template_baseline, train
 from factory.tune import due, tune
 from factory.windows import choose
@@ -334,6 +335,7 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
             "lists": len(lists.customers),
             "bytes": stores.editions.size(tenant.uid, edition)
             + stores.models.size(tenant.uid, kept.number),
+            "shown": shown(lists),
             "windows": _spelled(windows),
             "bought_before": bought.figures(),
             "rules": acted,
@@ -586,6 +588,26 @@ def prune(
     used |= awaited((report, *before.published), report.night)
     for number in set(models[: -keep.keep_models]) - used - {report.model, in_force}:
         stores.models.discard(uid, number)
+
+
+def unmake(stores: Stores, begun: Begun) -> None:
+    """Remove what a night sealed that nobody will ever serve; the next one would replace it."""
+    tenant, before = begun.tenant, begun.before
+
+    def remove() -> None:
+        editions = {row["edition"] for row in stores.nights.editions(tenant.tenant)}
+        for number in stores.editions.numbers(tenant.uid):
+            if number > before.edition_taken and number not in editions:
+                stores.editions.discard(tenant.uid, number)
+        models = {row["model"] for row in stores.nights.models(tenant.tenant)}
+        for number in stores.models.numbers(tenant.uid):
+            if number > before.model_taken and number not in models:
+                stores.models.discard(tenant.uid, number)
+
+    try:
+        stores.nights.unless_overtaken(begun.lease, remove)
+    except (Problem, OSError) as error:
+        log.warning("%s: what was not published stays on disk: %s", tenant.tenant, error)
 
 
 def _spelled(windows: Windows | None) -> Mapping[str, Any] | None:

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from jobs import erasing, leaving
+from jobs.brake import braked
 from jobs.collect import Collected, collect_fleet, waiting
-from jobs.fleet import due
+from jobs.fleet import due, tonight
 from jobs.pull import Came, pull_all
 from jobs.runs import run
 from jobs.upkeep import look_after
@@ -34,11 +35,15 @@ def wave(stores: Stores, config: Config, now: datetime) -> int:
     """
     erasing.finish(stores, now)  # what was erased by day is removed within the hour, whoever is due
     leaving.finish(stores, config.leaving, now)
-    tasks = due(stores, now)
+    brake = stores.brakes.on()
+    if brake is not None:
+        log.error("%s", braked(brake.because))
+    ready = [] if brake else [task.tenant for task in due(stores, now)]
+    tasks = tonight(stores, ready, None, now)
     if tasks and config.source.given:
         _pull(stores, config, [stores.ledger.tenant(task.tenant) for task in tasks], now)
-    tonight = {task.tenant for task in tasks}
-    delivered = [t for t in stores.ledger.tenants() if t.tenant in tonight or _waits(stores, t)]
+    names = {task.tenant for task in tasks}
+    delivered = [t for t in stores.ledger.tenants() if t.tenant in names or _waits(stores, t)]
     collect_fleet(stores, config, [tenant.tenant for tenant in delivered], _tell)
     try:
         run(stores, config, tasks, by="schedule", whole=True)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from jobs.again import outlook
+from jobs.brake import FLEET_BRAKE
 from jobs.fleet import Result, exit_status, flagged, tenant_of
 from jobs.progress import NOT_RUN, word_of
 from schema.names import Mode, Outcome, TenantId
@@ -20,8 +21,6 @@ _MOST = 10
 """Slowest tenants that are told."""
 
 _FAILED = (Outcome.FAILED.value, NOT_RUN)
-_BRAKE = "FLEET_BRAKE"
-"""Code of the nights that the fleet's own brake kept from being published."""
 _FIGURE = re.compile(r"[-+−]?\d+(?:[-.,:/]\d+)*")
 
 
@@ -133,7 +132,7 @@ class Summary:
     @property
     def braked(self) -> bool:
         """Whether the fleet's brake stopped it."""
-        return _BRAKE in self.codes
+        return FLEET_BRAKE in self.codes
 
     @property
     def seconds(self) -> float:

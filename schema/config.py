@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
@@ -37,6 +37,19 @@ class Ledger(_Part):
     """SQLAlchemy URL; empty means SQLite in the home. Never printed."""
 
 
+class Brake(_Part):
+    """When a night of the whole fleet is stopped (jobs/brake.py)."""
+
+    waves: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.1)
+    tenants: int = Field(10, ge=2)
+    alike: float = Field(0.02, gt=0, le=1)
+    own: float = Field(0.1, gt=0, le=1)
+    empty: float = Field(0.1, gt=0, le=1)
+    left: float = Field(0.5, gt=0, le=1)
+    same_first: float = Field(0.9, gt=0, le=1)
+    least_lists: int = Field(20, ge=1)
+
+
 class Nightly(_Part):
     executor: Literal["processes", "in-process"] = "processes"
     processes: int = Field(0, ge=0)
@@ -48,6 +61,8 @@ class Nightly(_Part):
     wave_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = 15
     metrics_file: str = ""
     metrics_push: str = ""
+    deadline_minutes: float = Field(0, ge=0)
+    brake: Brake = Brake()
 
 
 class Publishing(_Part):

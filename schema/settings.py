@@ -232,6 +232,9 @@ class TenantSettings(_Settings):
     frozen_lists: Literal["keep", "rerank"] = "keep"
     unchanged: Literal["keep", "retrain"] = "keep"
     """While frozen: keep the edition as it is, or re-rank with the frozen model."""
+    value: float = Field(0, ge=0)
+    """What the tenant's night is worth beside others', when there is not time for all
+    (jobs/deadline.py); 0: how many customers have lists."""
     seed: int = Field(0, ge=0, lt=2**31)
 
 

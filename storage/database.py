@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 from schema.errors import Problem
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0011"
+HEAD = "0012"
 """The newest migration; a test compares it with the folder."""
 
 

@@ -343,6 +343,13 @@ class Nights:
             locked(connection, tenant)
             act()
 
+    def unless_overtaken(self, lease: Lease, act: Callable[[], None]) -> None:
+        """Do something about what a night left, unless anything has begun since."""
+        with self._engine.begin() as connection:
+            locked(connection, lease.tenant)
+            if _fences(connection, [lease.tenant])[lease.tenant] == lease.fence:
+                act()
+
     def running(self, tenant: TenantId, alive: Callable[[str], bool], now: datetime) -> bool:
         """Whether a night of the tenant is at work; one whose process is gone is not."""
         query = select(NIGHTS).where(NIGHTS.c.tenant == tenant, NIGHTS.c.state == RUNNING)

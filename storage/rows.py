@@ -252,6 +252,18 @@ FEEDBACK = Table(
 
 Index("ix_feedback_kind", FEEDBACK.c.tenant, FEEDBACK.c.kind, FEEDBACK.c.occurred_at)
 
+BRAKES = Table(
+    "brakes",
+    METADATA,
+    Column("brake", _NUMBER, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("wave", Integer, nullable=False),
+    Column("sign", String(64), nullable=False),
+    Column("because", Text, nullable=False),
+    Column("released_at", Instant),
+)
+"""Each time the fleet was stopped (jobs/brake.py): the installation's, and about no single tenant."""
+
 ERASURES = Table(
     "erasures",
     METADATA,

@@ -11,6 +11,7 @@ from schema.errors import Problem
 from storage import durable
 from storage.aside import Aside
 from storage.audit import Audit
+from storage.brakes import Brakes
 from storage.database import connect, migrate
 from storage.datasets import Datasets
 from storage.dropped import Inboxes
@@ -44,6 +45,7 @@ class Stores:
     audit: Audit
     nights: Nights
     runs: Runs
+    brakes: Brakes
     feedback: Feedback
     imports: Imports
     marks: Marks
@@ -84,6 +86,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         audit=Audit(engine, secret),
         nights=Nights(engine),
         runs=Runs(engine),
+        brakes=Brakes(engine),
         feedback=Feedback(engine, spool, erased),
         imports=Imports(engine),
         marks=Marks(engine),

@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
+from jobs.brake import FLEET_BRAKE
 from jobs.cli.door import table
-from jobs.fleet import Result, flagged
+from jobs.deadline import DEADLINE
+from jobs.fleet import Result, code_of, flagged
 from jobs.progress import word_of
 from schema.records import NightReport
 from storage.imports import COUNTS
@@ -45,16 +47,31 @@ def print_nights(stores: Stores, results: Sequence[Result], title: str = "Night"
         "RMSE challenger>", "incumbent>", "skill>", "NDCG@10>", "RMSE realised>", "lists>", "edition>", "seconds>",
     ]  # fmt: skip
     table(title, columns, [_row(stores, result) for result in results])
+    for told in of_all(results):
+        click.echo(told, err=True)
     for result in results:
-        if not isinstance(result, NightReport) or word_of(result) in ("failed", "held"):
-            because = result.because
-            click.echo(because, err=True)
+        failed = not isinstance(result, NightReport) or word_of(result) in ("failed", "held")
+        if failed and code_of(result) not in _OF_ALL:
+            click.echo(result.because, err=True)
         if isinstance(result, NightReport):
             for line in result.figures.get("rules", ()):
                 if line["rule"] is not None:
                     click.echo(f"{result.tenant}, {rule_line(line)}")
         if isinstance(result, NightReport) and flagged(result):
             click.echo(f"{result.tenant}, flagged: {_flag(result)}", err=True)
+
+
+_OF_ALL = (FLEET_BRAKE, DEADLINE)
+
+
+def of_all(results: Sequence[Result]) -> list[str]:
+    """What stopped many nights at once, said once."""
+    stopped = {code: [one for one in results if code_of(one) == code] for code in _OF_ALL}
+    return [
+        f"{len(some):,} of {len(results):,} tenants: {some[0].because.partition(': ')[2]}"
+        for some in stopped.values()
+        if some
+    ]
 
 
 def rule_line(line: dict[str, Any]) -> str:

@@ -14,9 +14,9 @@ PLACE = {"Denied": 3, "_answer": 1, "Problem": 2, "Refused": 2, "NotThere": 2}
 FILES = {"inbox.py", "formats.py", "unpacked.py", "chunks.py", "delimited.py", "jsonlines.py"}
 FILES |= {"columnar.py", "pages.py"}
 ELSEWHERE = {"config.py", "settings.py", "mapping.py", "secret.py", "source.py", "address.py"}
-ELSEWHERE |= {"leaving.py", *FILES}
+ELSEWHERE |= {"leaving.py", "brakes.py", *FILES}
 """Of these only the command line is told: its start, its settings, its files, its source, tenants
-that leave."""
+that leave, the fleet's brake."""
 
 
 def raised() -> Iterator[str]:
