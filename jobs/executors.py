@@ -1,7 +1,7 @@
 """Where the work of nights is done: in this process, or in several of its own.
 
-One port, ``Executor``; a cluster is another keeper of the same promise. Workers make and seal; only
-the one who began the nights publishes them (jobs/fleet.py).
+One port, ``Executor``; a cluster (jobs/cluster.py) is another keeper of the same promise. Workers make
+and seal; only the one who began the nights publishes them (jobs/fleet.py).
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger("recfactory.night")
 
 Done = Callable[[Sequence[tuple[Begun, Conclusion]]], None]
 
-_AHEAD = 4
+AHEAD = 4
 """Nights begun for each worker: one at work, the others wait so that it never does."""
 
 _PAUSE = 0.5
@@ -70,11 +70,11 @@ class Processes:
         with ProcessPool(
             max_workers=self._workers,
             context=get_context("spawn"),  # forked BLAS and OpenMP threads hang
-            initializer=_prepare,
+            initializer=prepare,
             initargs=(self._config,),
         ) as pool:
             try:
-                _Turn(pool, self._config, self._workers * _AHEAD).run(nights, done)
+                Turn(pool, self._config, self._workers * AHEAD).run(nights, done)
             except BaseException:
                 pool.stop()  # type: ignore[no-untyped-call]  # Ctrl-C: workers end now, what was published stays whole
                 raise
@@ -89,10 +89,20 @@ class _Try:
     at: float = 0.0
 
 
-class _Turn:
+class Pool(Protocol):
+    """Has work done elsewhere. The future raises ``TimeoutError`` where it took longer than it may,
+    and Pebble's ``ProcessExpired`` where the worker was lost.
+    """
+
+    def schedule(
+        self, function: Callable[[Begun], Conclusion], args: tuple[Begun], *, timeout: float
+    ) -> Future[Conclusion]: ...
+
+
+class Turn:
     """The nights of one run: which are at work, which are tried again soon."""
 
-    def __init__(self, pool: ProcessPool, config: Config, most: int) -> None:
+    def __init__(self, pool: Pool, config: Config, most: int) -> None:
         self._pool, self._most = pool, most
         self._seconds = config.nightly.tenant_minutes * 60
         self._attempts = config.nightly.attempts
@@ -165,7 +175,7 @@ for ever.
 """
 
 
-def _prepare(config: Config) -> None:
+def prepare(config: Config) -> None:
     _CONFIG[:] = [config]
 
 

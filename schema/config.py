@@ -37,9 +37,18 @@ class Ledger(_Part):
     """SQLAlchemy URL; empty means SQLite in the home. Never printed."""
 
 
+class RayCluster(_Part):
+    """Where ``executor: ray`` finds its workers (docs/cluster.md)."""
+
+    address: str = Field("auto", pattern=r"^(auto|[^/]+:\d+)$")
+    workers: int = Field(0, ge=0)
+    wait_minutes: float = Field(5, gt=0)
+
+
 class Nightly(_Part):
-    executor: Literal["processes", "in-process"] = "processes"
+    executor: Literal["processes", "in-process", "ray"] = "processes"
     processes: int = Field(0, ge=0)
+    ray: RayCluster = RayCluster()
     tenant_minutes: float = Field(30, gt=0)
     attempts: int = Field(2, ge=1)
     searches: int = Field(20, ge=0)

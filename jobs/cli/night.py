@@ -23,7 +23,7 @@ from storage.stores import Stores
 @click.option("--all", "everyone", is_flag=True, help="Every tenant.")
 @click.option("--date", "night_date", type=click.DateTime(["%Y-%m-%d"]), help="The business date.")
 @click.option(
-    "--executor", type=click.Choice(["processes", "in-process"]), help="Overrules config."
+    "--executor", type=click.Choice(["processes", "in-process", "ray"]), help="Overrules config."
 )
 @as_json
 @with_stores
