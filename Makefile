@@ -65,7 +65,8 @@ fuzz: setup ## a minute of mutated deliveries: no crash, no hang, no memory abov
 lock: ## resolve the dependencies anew (maintainers)
 	.boot/bin/uv pip compile -q --upgrade $(COMPILE) requirements-boot.in -o requirements-boot.lock
 	.boot/bin/uv pip compile -q --upgrade $(COMPILE) requirements.in -o requirements.lock
-	.boot/bin/uv pip compile -q --upgrade $(COMPILE) -c requirements.lock requirements-dev.in -o requirements-dev.lock
+	.boot/bin/uv pip compile -q --upgrade $(COMPILE) -c requirements.lock requirements-ray.in -o requirements-ray.lock
+	.boot/bin/uv pip compile -q --upgrade $(COMPILE) -c requirements.lock -c requirements-ray.lock requirements-dev.in -o requirements-dev.lock
 
 COMPILE := --python-version 3.11 --python-platform x86_64-manylinux_2_28 --only-binary :all: --generate-hashes --no-header --no-annotate
 

@@ -1,7 +1,7 @@
 """Where the work of nights is done: in this process, or in several of its own.
 
-One port, ``Executor``; a cluster is another keeper of the same promise. Workers make and seal; only
-the one who began the nights publishes them (jobs/fleet.py).
+One port, ``Executor``; a cluster (jobs/cluster.py) is another keeper of the same promise. Workers make
+and seal; only the one who began the nights publishes them (jobs/fleet.py).
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger("recfactory.night")
 
 Done = Callable[[Sequence[tuple[Begun, Conclusion]]], None]
 
-_AHEAD = 4
+AHEAD = 4
 """Nights begun for each worker: one at work, the others wait so that it never does."""
 
 _PAUSE = 0.5
@@ -99,11 +99,11 @@ class Processes:
         with ProcessPool(
             max_workers=self._workers,
             context=get_context("spawn"),  # forked BLAS and OpenMP threads hang
-            initializer=_prepare,
+            initializer=prepare,
             initargs=(self._config, logging.getLogger().level),
         ) as pool:
             try:
-                _Turn(pool, self._config, self._workers * _AHEAD).run(nights, done)
+                Turn(pool, self._config, self._workers * AHEAD).run(nights, done)
             except BaseException:
                 pool.stop()  # type: ignore[no-untyped-call]  # Ctrl-C: workers end now, what was published stays whole
                 raise
@@ -120,10 +120,20 @@ class _Try:
     at: float = 0.0
 
 
-class _Turn:
+class Pool(Protocol):
+    """Has work done elsewhere. The future raises ``TimeoutError`` where it took longer than it may,
+    and Pebble's ``ProcessExpired`` where the worker was lost.
+    """
+
+    def schedule(
+        self, function: Callable[[Begun], Conclusion], args: tuple[Begun], *, timeout: float
+    ) -> Future[Conclusion]: ...
+
+
+class Turn:
     """The nights of one run: which are at work, which are tried again soon."""
 
-    def __init__(self, pool: ProcessPool, config: Config, most: int) -> None:
+    def __init__(self, pool: Pool, config: Config, most: int) -> None:
         self._pool, self._most = pool, most
         self._seconds = config.nightly.tenant_minutes * 60
         self._attempts = config.nightly.attempts
@@ -211,7 +221,8 @@ _SPOILT: list[TenantId] = []
 """Whose night ran out of memory in this worker: who knows what of the libraries' it left half made."""
 
 
-def _prepare(config: Config, level: int) -> None:
+def prepare(config: Config, level: int) -> None:
+    """Make this process a worker that logs from a level on."""
     start_log(level)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ends a loop in C too, which hears no handler
     _CONFIG[:] = [config]

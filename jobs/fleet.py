@@ -1,5 +1,6 @@
 """The whole night: who is due, in which order, on which executor."""
 
+import importlib
 import logging
 import os
 from collections import Counter
@@ -16,7 +17,7 @@ from jobs.executors import Executor, InProcess, Processes
 from jobs.night import Begun, begin, conclude, failed, search_due, unmake
 from jobs.room import check_room
 from schema.config import Config
-from schema.errors import FactoryError, Problem
+from schema.errors import FactoryError, Problem, Refused
 from schema.names import Again, Mode, Outcome, Stage, TenantId
 from schema.records import Conclusion, NightReport, Tenant
 from schema.settings import TenantSettings
@@ -59,7 +60,22 @@ def executor(stores: Stores, config: Config, tasks: Sequence[Task]) -> Executor:
     """The configured one; a single tenant is not worth a process."""
     if config.nightly.executor == "in-process" or len(tasks) == 1:
         return InProcess(stores, config)
-    return Processes(config)
+    return _cluster(config) if config.nightly.executor == "ray" else Processes(config)
+
+
+def _cluster(config: Config) -> Executor:
+    try:
+        cluster = importlib.import_module(
+            "jobs.cluster"
+        )  # an extra: only who wants it waits for it
+    except ModuleNotFoundError as missing:
+        raise Refused(
+            f"nightly.executor is ray, and {missing.name} is not installed",
+            "install requirements-ray.lock beside requirements.lock: docs/cluster.md",
+            code="RAY_MISSING",
+        ) from missing
+    made: Executor = cluster.Ray(config)
+    return made
 
 
 def tonight(

@@ -50,9 +50,18 @@ class Brake(_Part):
     least_lists: int = Field(20, ge=1)
 
 
+class RayCluster(_Part):
+    """Where ``executor: ray`` finds its workers (docs/cluster.md)."""
+
+    address: str = Field("auto", pattern=r"^(auto|[^/]+:\d+)$")
+    workers: int = Field(0, ge=0)
+    wait_minutes: float = Field(5, gt=0)
+
+
 class Nightly(_Part):
-    executor: Literal["processes", "in-process"] = "processes"
+    executor: Literal["processes", "in-process", "ray"] = "processes"
     processes: int = Field(0, ge=0)
+    ray: RayCluster = RayCluster()
     tenant_minutes: float = Field(30, gt=0)
     tenant_bytes: int = Field(4 * 2**30, ge=2**28)
     attempts: int = Field(2, ge=1)

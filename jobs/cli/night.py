@@ -24,7 +24,7 @@ A_SCREEN = 20
 @click.option("--last", is_flag=True, help="Run nothing: the last run's summary once more.")
 @click.option("--date", "night_date", type=click.DateTime(["%Y-%m-%d"]), help="The business date.")
 @click.option(
-    "--executor", type=click.Choice(["processes", "in-process"]), help="Overrules config."
+    "--executor", type=click.Choice(["processes", "in-process", "ray"]), help="Overrules config."
 )
 @click.option("--every", is_flag=True, help="A row for each tenant, however many they are.")
 @as_json

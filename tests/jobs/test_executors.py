@@ -10,14 +10,14 @@ from concurrent.futures import Future, TimeoutError
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import pytest
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from jobs import executors, fleet
-from jobs.executors import _Turn
+from jobs.executors import Turn
 from jobs.fleet import Task, exit_status, run_fleet
 from jobs.night import Begun, begin
 from schema.config import Config, Nightly
@@ -37,7 +37,9 @@ class Pool:
         self._fate = fate
         self.tries: list[tuple[TenantId, float]] = []
 
-    def schedule(self, _work: object, args: tuple[Begun], timeout: float) -> "Future[Conclusion]":
+    def schedule(
+        self, function: object, args: tuple[Begun], *, timeout: float
+    ) -> "Future[Conclusion]":
         name = args[0].tenant.tenant
         self.tries.append((name, time.monotonic()))
         future: Future[Conclusion] = Future()
@@ -52,7 +54,7 @@ class Pool:
 def turn(pool: Pool, config: Config, nights: Iterator[Begun], *, ahead: int = 4) -> Worked:
     """Work on them all; what each came to, in the order they ended."""
     told: list[tuple[Begun, Conclusion]] = []
-    _Turn(cast("ProcessPool", pool), config, ahead).run(nights, told.extend)
+    Turn(pool, config, ahead).run(nights, told.extend)
     return told
 
 

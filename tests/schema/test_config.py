@@ -150,7 +150,8 @@ class TestARefusal:
         [
             ("RECFACTORY_SERVING__PORT", "65536", "serving.port"),
             ("RECFACTORY_SERVING__PORT", "http", "serving.port"),
-            ("RECFACTORY_NIGHTLY__EXECUTOR", "ray", "nightly.executor"),
+            ("RECFACTORY_NIGHTLY__EXECUTOR", "spark", "nightly.executor"),
+            ("RECFACTORY_NIGHTLY__RAY__ADDRESS", "ray://head:10001", "nightly.ray.address"),
             (
                 "RECFACTORY_TEMPLATE__INTAKE__REFUSE_ABOVE_SHARE",
                 "2",
