@@ -191,7 +191,7 @@ class _Run:
         if now < self._extended + self._lease / 3:
             return
         try:
-            self._stores.nights.extend([*self._held.values()], now + self._lease)
+            self._stores.nights.extend([*self._held.values()], self._lease, now=now)
         except LedgerAway as away:  # who takes them over now works twice, and publishes once
             log.warning("%s", away)
         self._extended = now
