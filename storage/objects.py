@@ -36,14 +36,14 @@ _LOOKS = 5
 class Objects(Protocol):
     """What the stores need of it; keys begin with a tenant's uid.
 
-    Attributes:
-        asks: whether a pointer has to be looked for whenever it is read; else the home's copy of
-            it is good, because nobody else writes, or because a server follows them all.
-
     All raise Problem: it does not answer, or refuses (``OBJECTS_AWAY``).
     """
 
-    asks: bool
+    @property
+    def asks(self) -> bool:
+        """Whether a pointer has to be looked for whenever it is read; else the home's copy of it
+        is good, because nobody else writes, or because a server follows them all.
+        """
 
     def files(self, uid: str, place: str) -> dict[str, int]:
         """Everything under a tenant's place, by its name there: bytes."""
