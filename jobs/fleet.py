@@ -331,7 +331,7 @@ class _Run:
             return
         try:
             leases = [night.lease for night in self._held.values()]
-            self._stores.nights.extend(leases, now + self._lease)
+            self._stores.nights.extend(leases, self._lease, now=now)
         except LedgerAway as away:  # who takes them over now works twice, and publishes once
             log.warning("%s", away)
         self._extended = now

@@ -180,6 +180,7 @@ def _unspool(stores: Stores) -> None:
 
 
 def _delete(stores: Stores, left: Left, now: datetime) -> Left:
+    stores.objects.forget(left.uid)
     for place in _places(stores, left.tenant, left.uid):
         if place.is_dir():
             durable.clear(stores.disk, place)

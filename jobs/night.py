@@ -304,7 +304,7 @@ def _work(stores: Stores, template: TenantSettings, begun: Begun, now: datetime)
         watch, tenant.mode, settings, history, windows, data, night, incumbent, bought.decided
     )
     with watch.during(Stage.GATE):
-        kept = _keep(stores, before, decided)
+        kept = _keep(stores, before, decided, lease.fence)
     with watch.during(Stage.RANK):
         products = data.listed(history)
         rules = ruling(tenant.rules, products, now)
@@ -485,19 +485,19 @@ class _Kept:
     models: tuple[NewModel, ...]
 
 
-def _keep(stores: Stores, before: Before, decided: _Decided) -> _Kept:
+def _keep(stores: Stores, before: Before, decided: _Decided, fence: int) -> _Kept:
     """Seal what has to be kept, and load the model in force: the judged bytes are the served ones."""
     tenant, taken = before.tenant, before.model_taken
     noted = []
     number = decided.incumbent_number
     if number is None:
-        number = taken = _seal(stores, tenant, taken, decided.incumbent)
+        number = taken = _seal(stores, tenant, taken, decided.incumbent, fence)
         why = "the first incumbent: popularity, recency and own history, without ALS"
         noted.append(_new(number, decided.incumbent, Verdict(Outcome.PROMOTED, why)))
     if decided.challenger is not None:
         promoted = decided.verdict.outcome is Outcome.PROMOTED
         if promoted or decided.verdict.outcome is Outcome.HELD:
-            taken = _seal(stores, tenant, taken, decided.challenger)
+            taken = _seal(stores, tenant, taken, decided.challenger, fence)
         else:
             taken += 1  # a rejected challenger leaves its verdict, not its files
         noted.append(_new(taken, decided.challenger, decided.verdict))
@@ -505,10 +505,12 @@ def _keep(stores: Stores, before: Before, decided: _Decided) -> _Kept:
     return _Kept(number, stores.models.load(tenant.uid, number), tuple(noted))
 
 
-def _seal(stores: Stores, tenant: Tenant, taken: int, model: Model) -> int:
+def _seal(stores: Stores, tenant: Tenant, taken: int, model: Model, fence: int) -> int:
     current = stores.editions.current(tenant.uid)
     served = stores.editions.model_of(tenant.uid, current.edition) if current else None
-    return stores.models.seal(tenant.uid, taken, model, lambda number: number == served)
+    return stores.models.seal(
+        tenant.uid, taken, model, lambda number: number == served, fence=fence
+    )
 
 
 def _new(number: int, model: Model, verdict: Verdict) -> NewModel:

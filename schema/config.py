@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, YamlConfigSettingsSource
@@ -56,6 +56,49 @@ class RayCluster(_Part):
     address: str = Field("auto", pattern=r"^(auto|[^/]+:\d+)$")
     workers: int = Field(0, ge=0)
     wait_minutes: float = Field(5, gt=0)
+
+
+class SharedObjects(_Part):
+    """Where machines share data, models and editions; nowhere while it has no address."""
+
+    url: str = ""
+    refresh_seconds: float = Field(5, gt=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SharedObjects":
+        """Before anything is asked of it; the address stands in logs, so it bears no secret."""
+        if not self.url:
+            return self
+        url = urlsplit(self.url)
+        if "@" in url.netloc or url.password:
+            raise ValueError("credentials come from the environment, never from the address")
+        if url.scheme not in ("s3", "file"):
+            raise ValueError("url must begin with s3:// or file:///")
+        if url.scheme == "s3" and not url.netloc:
+            raise ValueError("url must name a bucket, as s3://bucket/prefix")
+        if url.scheme == "file" and (url.netloc or url.path in ("", "/")):
+            raise ValueError("url must name a folder, as file:///mnt/recfactory")
+        query = dict(parse_qsl(url.query))
+        if unknown := sorted(query.keys() - _OPTIONS if url.scheme == "s3" else query):
+            raise ValueError(f"url: {unknown[0]} is none of {', '.join(sorted(_OPTIONS))}")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.url).scheme
+
+    @property
+    def base(self) -> str:
+        """Bucket and prefix, or the folder."""
+        url = urlsplit(self.url)
+        return f"{url.netloc}{url.path}".rstrip("/")
+
+    @property
+    def options(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.url).query))
+
+
+_OPTIONS = {"region", "endpoint_override", "scheme", "tls_ca_file_path"}
 
 
 class Nightly(_Part):
@@ -158,6 +201,7 @@ class Config(BaseSettings):
     pepper: SecretStr = SecretStr("")
     """The operator's secret, 64 hexadecimal digits; empty: a file in the home. Never printed."""
     ledger: Ledger = Ledger()
+    objects: SharedObjects = SharedObjects()
     nightly: Nightly = Nightly()
     publishing: Publishing = Publishing()
     deliveries: Deliveries = Deliveries()

@@ -31,6 +31,7 @@ from serving import (
 from serving.bodies import Problem as ProblemBody
 from serving.control import Switchboard
 from serving.delivery import Delivery
+from serving.follower import Follower
 from serving.guard import require_policy
 from serving.lastused import LastUsed
 from serving.limits import Limits
@@ -65,7 +66,7 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.config = config
         app.state.limits = limits
         refuse_open_demo(config)
-        app.state.stores = stores = open_stores(config)
+        app.state.stores = stores = open_stores(config, follows=True)
         issuer = Issuer(config.oidc) if config.oidc.issuer else None
         app.state.switchboard = board = Switchboard(
             stores.ledger, stores.revoked, stores.pepper, serving.refresh_seconds, issuer
@@ -86,8 +87,10 @@ def create_app(config: Config | None = None) -> LookupsFirst:
         app.state.reception = reception = upload.Reception(config, stores)
         used = LastUsed(board.used, stores.ledger)
         delivery = Delivery(stores.feedback, serving.refresh_seconds)
-        threads: list[Switchboard | LastUsed | Delivery | Metrics | Issuer]
+        threads: list[Switchboard | LastUsed | Delivery | Metrics | Issuer | Follower]
         threads = [board, used, delivery, metrics, *([issuer] if issuer else [])]
+        if config.objects.url:
+            threads.append(Follower(stores, board, config.objects.refresh_seconds))
         for thread in threads:
             thread.start()
         limits.load.watch(asyncio.get_running_loop())

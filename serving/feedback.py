@@ -37,7 +37,7 @@ def feedback(
     and delivered later; when that is full, 503 FEEDBACK_FULL: nothing was kept, send them again.
     """
     now = datetime.now(UTC)
-    newest = max(stores.editions.numbers(tenant.uid), default=0)
+    newest = stores.editions.newest(tenant.uid)
     erased = stores.erased.of(tenant.uid)
     rows: list[dict[str, Any] | None] = []
     results = []

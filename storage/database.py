@@ -101,6 +101,30 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def alone(engine: Engine, uid: str) -> Iterator[None]:
+    """While nobody else holds this for a tenant, on whatever machine; the server lets go of it if
+    the process dies. A ledger of SQLite has one machine, where folders are locked.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with engine.begin() as connection:
+        lock = text("select pg_advisory_xact_lock(hashtextextended(:uid, 0))")
+        connection.execute(lock, {"uid": f"recfactory {uid}"})
+        yield
+
+
+def lease_time(connection: Connection, here: datetime) -> datetime:
+    """The time that leases run by: PostgreSQL's own, since each of several machines has a clock of
+    its own; SQLite's is this machine's.
+    """
+    if connection.dialect.name != "postgresql":
+        return here
+    found: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
+    return found.astimezone(UTC)
+
+
+@contextmanager
 def briefly(engine: Engine, seconds: float) -> Iterator[Connection]:
     """A writing transaction that gives up rather than wait long: somebody is on the phone.
 

@@ -1,7 +1,7 @@
 """Which files are a tenant's accepted data now: one small file says so, swapped by rename."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 from schema.errors import Problem, Refused
 from schema.rowhash import joined
 from schema.tables import VERSION
-from storage import durable
-from storage.durable import Disk
 
 DATASET = "DATASET.json"
 
@@ -59,18 +57,33 @@ def load(folder: Path) -> Dataset | None:
         Problem: nobody can tell (``DATA_BROKEN``).
     """
     path = folder / DATASET
-    if not path.exists():
-        return None
+    return parsed(path.read_bytes()) if path.exists() else None
+
+
+def parsed(body: bytes) -> Dataset:
+    """What ``spelled`` wrote.
+
+    Raises:
+        Problem: nobody can tell (``DATA_BROKEN``).
+    """
     try:
-        return _dataset(orjson.loads(path.read_bytes()))
+        return _dataset(orjson.loads(body))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Problem(
             f"{DATASET} is damaged", "restore it, or import the data again", code="DATA_BROKEN"
         ) from error
 
 
-def swap(disk: Disk, folder: Path, dataset: Dataset) -> None:
-    """From here on this is what counts; its files are safe on disk."""
+Swap = Callable[[Path, Dataset], None]
+"""From here on, in this folder, this is what counts; its files are safe on disk."""
+
+
+def spelled(dataset: Dataset, shared: Mapping[str, object]) -> bytes:
+    """As it is written.
+
+    Args:
+        shared: by place in the folder, bytes and SHA-256 of files that other machines fetch.
+    """
     body = {
         "format": 2,
         "schema": VERSION,
@@ -79,7 +92,16 @@ def swap(disk: Disk, folder: Path, dataset: Dataset) -> None:
         "interactions": dict(dataset.interactions),
         "files": dict(dataset.files),
     }
-    durable.replace(disk, folder / DATASET, orjson.dumps(body))
+    return orjson.dumps({**body, "shared": shared} if shared else body)
+
+
+def shared_in(body: bytes | None) -> dict[str, dict[str, Any]]:
+    """What ``spelled`` was told of shared files."""
+    try:
+        found: dict[str, dict[str, Any]] = orjson.loads(body or b"{}").get("shared", {})
+    except ValueError:  # damaged: whoever reads it is told
+        return {}
+    return found
 
 
 def read_rows(

@@ -8,10 +8,11 @@ delivery. Batches of equal content count once too, in whatever file or order the
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -22,10 +23,21 @@ from schema.errors import Problem
 from schema.rowhash import joined
 from schema.tables import HOW, IMPORTED, How
 from storage import durable
-from storage.dataset import DATASET, Dataset, broken, load, missing, read_rows, swap
+from storage.dataset import (
+    DATASET,
+    Dataset,
+    broken,
+    load,
+    missing,
+    parsed,
+    read_rows,
+    shared_in,
+    spelled,
+)
 from storage.durable import Disk
 from storage.erased import Marks
 from storage.forgotten import forget
+from storage.objects import AT_HOME, Objects, news, succeed
 from storage.parts import FILE_ROWS, OWNER, Parts, Quarantine
 from storage.staged import ORDER, SELLABLE, Staged
 
@@ -41,18 +53,44 @@ _MERGE_FROM = 4
 class Datasets:
     """Accepted data of every tenant under one root."""
 
-    def __init__(self, root: Path, disk: Disk) -> None:
-        self._root, self._disk = root, disk
+    def __init__(self, root: Path, disk: Disk, objects: Objects = AT_HOME) -> None:
+        self._root, self._disk, self._objects = root, disk, objects
 
     def of(self, uid: str) -> Dataset | None:
         """What counts now; None before the first import."""
+        if self._objects.asks:
+            self.pull(uid)
         return load(self._folder(uid))
+
+    def pull(self, uid: str) -> None:
+        """Bring this home's copy of what counts up to what every machine goes by, and let go of
+        copies of files that were removed: they may hold somebody who was erased.
+        """
+        folder = self._folder(uid)
+        known = _body(folder)
+        body = news(self._objects, uid, DATASET, known)
+        if body is None:
+            return
+        dataset = parsed(body)
+        self._bring(folder, [_sellable(dataset)], shared_in(body))  # before: servers read it alone
+        durable.make_folders(self._disk, folder)
+        durable.replace(self._disk, folder / DATASET, body)
+        lock = durable.claim(folder)
+        if (
+            lock is not None
+        ):  # else an import writes here just now, and the next one lets go of them
+            try:
+                kept = self._objects.files(uid, "data")
+                for name in _files(folder) - {*kept, *_needed(dataset)}:
+                    self._disk.remove_file(folder / name)
+            finally:
+                durable.release(lock)
 
     @contextmanager
     def staged(self, uid: str) -> Iterator[Staged]:
         """A delivery under way; one a tenant at a time, others wait."""
         with self._alone(uid) as folder:
-            delivery = Staged(self._disk, folder)
+            delivery = Staged(self._disk, folder, self._swap)
             try:
                 yield delivery
             except Exception:
@@ -108,7 +146,7 @@ class Datasets:
 
     def sellable(self, uid: str) -> frozenset[str] | None:
         """Product ids that can be sold now; None before the first import of products."""
-        dataset = self.of(uid)
+        dataset = load(self._folder(uid))
         if dataset is None or not dataset.products:
             return None
         try:
@@ -129,6 +167,7 @@ class Datasets:
         names = dataset.names(table)
         if not names:
             raise missing(table)
+        self._bring_of(uid, table, names)
         return [self._folder(uid) / table / f"{name}.parquet" for name in names]
 
     def read(
@@ -148,6 +187,7 @@ class Datasets:
             Problem: nothing of this table was ever accepted (``DATA_MISSING``), or it is damaged.
         """
         dataset = dataset or self.of(uid) or Dataset()
+        self._bring_of(uid, table, dataset.names(table))
         rows = read_rows(self._folder(uid), table, dataset.names(table), columns)
         return rows.drop_columns([OWNER]) if OWNER in rows.column_names else rows
 
@@ -191,7 +231,11 @@ class Datasets:
         if not self._folder(uid).is_dir():
             return {}
         with self._alone(uid) as folder:
-            return forget(self._disk, folder, marks, remove=remove)
+            self._bring(folder, self._objects.files(uid, "data"), shared_in(_body(folder)))
+            found = forget(self._disk, folder, marks, self._swap, remove=remove)
+            for name in {*self._objects.files(uid, "data")} - _files(folder):
+                self._objects.remove(uid, f"data/{name}")
+        return found
 
     def knows(self, uid: str, customer: str) -> bool:
         """Whether the accepted customers hold this one."""
@@ -225,7 +269,7 @@ class Datasets:
             files = {name: own for name, own in before.files.items() if name not in small}
             files |= {part.name: part.owners for part in parts.parts}
             after = Dataset(before.customers, before.products, before.interactions, files)
-            swap(self._disk, folder, after)
+            self._swap(folder, after)
         return len(small)
 
     def clear(self, uid: str, now: datetime, grace: timedelta) -> list[str]:
@@ -236,17 +280,22 @@ class Datasets:
         Returns:
             What was removed, by its place in the folder.
         """
-        with self._alone(uid) as folder:
+        with self._alone(uid) as folder, self._objects.alone(uid):
+            self.pull(uid)
             dataset = load(folder) or Dataset()
             path = folder / _RETIRED
             before = orjson.loads(path.read_bytes()) if path.exists() else {}
-            lost = sorted(_files(folder) - _needed(dataset))
+            here, shared = _files(folder), self._objects.files(uid, "data")
+            lost = sorted({*here, *shared} - _needed(dataset))
             since = {
                 name: datetime.fromisoformat(before.get(name, now.isoformat())) for name in lost
             }
             gone = [name for name in lost if now - since[name] >= grace]
             for name in gone:
-                self._disk.remove_file(folder / name)
+                if name in shared:
+                    self._objects.remove(uid, f"data/{name}")
+                if name in here:
+                    self._disk.remove_file(folder / name)
             told = {name: since[name].isoformat() for name in lost if name not in gone}
             if told != before:
                 durable.replace(self._disk, path, orjson.dumps(told))
@@ -264,7 +313,50 @@ class Datasets:
                 folder / "quarantine",
             ):
                 durable.sweep(self._disk, place)
+            self.pull(uid)
+            shared = shared_in(_body(folder))
+            self._bring(folder, shared, shared)
             yield folder
+
+    def _swap(self, folder: Path, dataset: Dataset) -> None:
+        """From here on this is what counts, on every machine: its files first.
+
+        Raises:
+            Problem: another machine accepted data for the tenant meanwhile (``OBJECTS_MOVED``).
+        """
+        uid, before = folder.parent.name, _body(folder)
+        known, shared = shared_in(before), {}
+        with self._objects.alone(uid):
+            for name in sorted(_needed(dataset)) if self._objects is not AT_HOME else ():
+                if name in known:
+                    shared[name] = known[name]
+                elif (folder / name).exists():
+                    self._objects.put(uid, f"data/{name}", folder / name)
+                    shared[name] = durable.described(folder / name)
+            body = spelled(dataset, shared)
+            succeed(self._objects, uid, DATASET, before, body)
+        durable.replace(self._disk, folder / DATASET, body)
+
+    def _bring_of(self, uid: str, table: str, names: Sequence[str]) -> None:
+        folder = self._folder(uid)
+        wanted = [f"{table}/{name}.parquet" for name in names]
+        if not all((folder / name).exists() for name in wanted):
+            self._bring(folder, wanted, shared_in(_body(folder)))
+
+    def _bring(self, folder: Path, names: Iterable[str], shared: Mapping[str, Any]) -> None:
+        """Fetch files that are missing here, each under its name once its bytes were checked."""
+        for name in names:
+            path = folder / name
+            if path.exists() or self._objects is AT_HOME:
+                continue
+            durable.make_folders(self._disk, path.parent)
+
+            def fetched(place: Path, name: str = name) -> None:
+                self._objects.get(folder.parent.name, f"data/{name}", place)
+                if name in shared and durable.described(place) != shared[name]:
+                    raise broken(name.split("/")[0], OSError(f"{name} changed on the way"))
+
+            durable.replace_by(self._disk, path, fetched)
 
     def _rows(self, folder: Path, name: str) -> int:
         try:
@@ -274,6 +366,12 @@ class Datasets:
 
     def _folder(self, uid: str) -> Path:
         return self._root / uid / "data"
+
+
+def _body(folder: Path) -> bytes | None:
+    """What DATASET.json says, as it is."""
+    path = folder / DATASET
+    return path.read_bytes() if path.exists() else None
 
 
 def _sellable(dataset: Dataset) -> str:

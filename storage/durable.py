@@ -197,7 +197,7 @@ def sealed(
         files = {}
         for name, write in writers.items():
             disk.create_by(stage / name, write)
-            files[name] = {"bytes": (stage / name).stat().st_size, "sha256": sha256(stage / name)}
+            files[name] = described(stage / name)
         manifest = orjson.dumps(
             {"format": 1, **facts, "files": files},
             option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2,
@@ -218,6 +218,34 @@ def sealed(
         _forget(stage)
     disk.sync_folder(folder.parent)
     return hashlib.sha256(manifest).hexdigest()
+
+
+def arrived(
+    disk: Disk, folder: Path, manifest: bytes, writers: dict[str, Callable[[Path], None]]
+) -> None:
+    """Write a sealed folder that was made elsewhere: as ``sealed``, its manifest given.
+
+    Another one of its name is replaced: the caller knows which of them counts.
+
+    Raises:
+        Problem: a file is not the one its manifest names (``SEALED_BROKEN``).
+    """
+    stage = folder.with_name(f"{STAGE}{folder.name}-{secrets.token_hex(4)}")
+    try:
+        disk.make_folder(stage)
+        for name, write in writers.items():
+            disk.create_by(stage / name, write)
+        disk.create(stage / MANIFEST, manifest)
+        unsealed(stage)
+        disk.sync_folder(stage)
+        with locked(folder.parent):
+            if folder.exists() and not _holds(folder, manifest):
+                discard(disk, folder)
+            if not folder.exists():
+                disk.rename(stage, folder)
+    finally:
+        _forget(stage)
+    disk.sync_folder(folder.parent)
 
 
 def sealed_after(
@@ -433,6 +461,11 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def described(path: Path) -> dict[str, object]:
+    """A file as a manifest names it."""
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def secret(disk: Disk, path: Path) -> bytes:

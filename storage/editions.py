@@ -7,6 +7,7 @@ token of who published it.
 
 import hashlib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -21,9 +22,19 @@ from schema.records import ENTRY, PACKED, Catalogue, Grounds, Lists, unpacked_li
 from storage import durable, grounds, lists
 from storage.durable import Disk
 from storage.erased import Marks
+from storage.objects import (
+    AT_HOME,
+    Objects,
+    folders,
+    get_folder,
+    news,
+    put_folder,
+    remove_folder,
+)
 
 LISTS, PRODUCTS, SEGMENTS = "lists.lmdb", "products.json", "segments.json"
 GROUNDS = "grounds.npy"
+CURRENT = "CURRENT"
 _ITS_OWN = {"format", "number", "files"}
 """Of a manifest: what every sealed folder says of itself."""
 
@@ -85,8 +96,8 @@ class Edition:
 class Editions:
     """All editions under one root. tests/storage/test_editions.py is the whole promise."""
 
-    def __init__(self, root: Path, disk: Disk) -> None:
-        self._root, self._disk = root, disk
+    def __init__(self, root: Path, disk: Disk, objects: Objects = AT_HOME) -> None:
+        self._root, self._disk, self._objects = root, disk, objects
 
     def seal(
         self,
@@ -137,6 +148,7 @@ class Editions:
         number, sha = durable.sealed_after(
             self._disk, taken, lambda number: self._folder(uid, number), in_use, facts, files
         )
+        self._share(uid, number, sha)
         self.check(uid, number, sha)
         return number, sha
 
@@ -165,7 +177,7 @@ class Editions:
         Returns:
             Its number, the SHA-256 of its manifest, and how many lists it holds.
         """
-        folder = self._folder(uid, number)
+        folder = self._here(uid, number)
         manifest = durable.unsealed(folder)
         edition = self.open(uid, number)
         try:
@@ -192,6 +204,7 @@ class Editions:
             )
         finally:
             edition.lists.close()
+        self._share(uid, number, sha)
         self.check(uid, number, sha)
         return number, sha, kept
 
@@ -204,20 +217,24 @@ class Editions:
         current = self.current(uid)
         if current is None:
             return False
-        reader = lists.ListReader(self._folder(uid, current.edition) / LISTS)
+        folder = self._here(uid, current.edition, current.manifest_sha256)
+        reader = lists.ListReader(folder / LISTS)
         try:
             return reader.of(customer) is not None
         finally:
             reader.close()
 
     def point(self, uid: str, current: Current) -> None:
-        """Serve this edition from now on.
+        """Serve this edition from now on, on every machine.
 
         Raises:
             Problem: somebody with a newer fencing token has published since (``FENCED``).
         """
         folder = self._tenant(uid)
+        durable.make_folders(self._disk, folder)
+        sealed = self._here(uid, current.edition, current.manifest_sha256)
         with durable.locked(folder):
+            self.pull(uid)
             now = self._readable(uid)
             if now and now.fence > current.fence:
                 raise Problem(
@@ -225,25 +242,49 @@ class Editions:
                     "do nothing: a later night or a rollback has won",
                     code="FENCED",
                 )
-            manifest = durable.manifest_bytes(self._folder(uid, current.edition)) or b""
+            manifest = durable.manifest_bytes(sealed) or b""
             if hashlib.sha256(manifest).hexdigest() != current.manifest_sha256:
                 raise Problem(
                     f"edition {current.edition} was replaced or removed meanwhile",
                     "repeat the night",
                     code="SEALED_BROKEN",
                 )
-            body = {
+            told = {
                 "edition": current.edition,
                 "manifest_sha256": current.manifest_sha256,
                 "fence": current.fence,
                 "published_at": current.published_at.isoformat(),
             }
-            durable.replace_or_restore(self._disk, folder / "CURRENT", orjson.dumps(body))
+            body = orjson.dumps(told)
+            rank = f"{current.fence:012d}-{current.edition:06d}"
+            self._objects.point(uid, CURRENT, rank, body)
+            durable.replace_or_restore(self._disk, folder / CURRENT, body)
+
+    def pull(self, uid: str) -> None:
+        """Bring this home's copy of the pointer up to what counts on every machine, and let go of
+        copies of editions that were removed: they may hold somebody who was erased.
+        """
+        path = self._tenant(uid) / CURRENT
+        body = news(self._objects, uid, CURRENT, path.read_bytes() if path.exists() else None)
+        if body is None:
+            return
+        durable.make_folders(self._disk, path.parent)
+        durable.replace(self._disk, path, body)
+        kept = {int(name[1:7]) for name in folders(self._objects, uid, "editions")}
+        for number in {
+            number for number in self._held(uid) if number < max(kept, default=0)
+        } - kept:
+            self._drop(uid, number)
 
     def current(self, uid: str) -> Current | None:
         """What the tenant serves; None before its first publication."""
+        if self._objects.asks:
+            self.pull(uid)
+        return self._pointed(uid)
+
+    def _pointed(self, uid: str) -> Current | None:
         try:
-            body = orjson.loads((self._tenant(uid) / "CURRENT").read_bytes())
+            body = orjson.loads((self._tenant(uid) / CURRENT).read_bytes())
             return Current(
                 body["edition"],
                 body["manifest_sha256"],
@@ -262,13 +303,13 @@ class Editions:
     def _readable(self, uid: str) -> Current | None:
         """As ``current``, but a damaged pointer counts as none: pointing anew is its repair."""
         try:
-            return self.current(uid)
+            return self._pointed(uid)
         except Problem:
             return None
 
     def stamp(self, uid: str) -> tuple[int, int, int] | None:
         """Changes whenever the pointer does; costs one system call."""
-        return durable.stamp(self._tenant(uid) / "CURRENT")
+        return durable.stamp(self._tenant(uid) / CURRENT)
 
     def open(self, uid: str, number: int, manifest_sha256: str | None = None) -> Edition:
         """Open an edition after checking every byte of it, but for its grounds.
@@ -276,7 +317,7 @@ class Editions:
         Raises:
             Problem: it is missing, changed or of a newer format.
         """
-        folder = self._folder(uid, number)
+        folder = self._here(uid, number, manifest_sha256)
         manifest = durable.unsealed(folder, manifest_sha256, later={GROUNDS})
         if manifest["tenant_uid"] != uid:
             raise Problem(
@@ -317,18 +358,24 @@ class Editions:
         return durable.size(self._folder(uid, number))
 
     def numbers(self, uid: str) -> list[int]:
-        """Editions on disk, oldest first."""
-        parent = self._tenant(uid) / "editions"
-        if not parent.is_dir():
-            return []
-        return sorted(int(path.name[1:]) for path in parent.glob("e[0-9]*"))
+        """Editions that are kept, here or on any machine, oldest first."""
+        kept = folders(self._objects, uid, "editions")
+        return sorted({*self._held(uid), *(int(name[1:7]) for name in kept)})
+
+    def newest(self, uid: str) -> int:
+        """The highest number this home has heard of, 0 before the first; asks nobody."""
+        now = self._readable(uid)
+        return max((*self._held(uid), now.edition if now else 0))
 
     def discard(self, uid: str, number: int) -> None:
-        """Remove an edition, unless it is the one that is served by now."""
+        """Remove an edition from every machine, unless it is the one that is served by now."""
         with durable.locked(self._tenant(uid)):
+            self.pull(uid)
             now = self._readable(uid)
             if now is None or now.edition != number:
-                durable.discard(self._disk, self._folder(uid, number))
+                for place in self._places(uid, number):
+                    remove_folder(self._objects, uid, place)
+                self._drop(uid, number)
 
     def sweep(self, uid: str) -> None:
         """Clear what a killed night left; only under the tenant's lease."""
@@ -351,11 +398,43 @@ class Editions:
         finally:
             edition.lists.close()
 
+    def _share(self, uid: str, number: int, sha: str) -> None:
+        place = f"editions/{_name(number)}-{sha[:16]}"
+        put_folder(self._objects, uid, place, self._folder(uid, number))
+
+    def _here(self, uid: str, number: int, sha: str | None = None) -> Path:
+        """An edition's folder, brought here where another machine made it."""
+        folder = self._folder(uid, number)
+        manifest = durable.manifest_bytes(folder)
+        known = manifest is not None and sha in (None, hashlib.sha256(manifest).hexdigest())
+        if not known and (places := self._places(uid, number, sha)):
+            get_folder(self._objects, self._disk, uid, places[-1], folder)
+        return folder
+
+    def _places(self, uid: str, number: int, sha: str | None = None) -> list[str]:
+        """Where it is shared; what a night left that died has another hash."""
+        wanted = f"{_name(number)}-{(sha or '')[:16]}"
+        kept = folders(self._objects, uid, "editions")
+        return [f"editions/{name}" for name in kept if name.startswith(wanted)]
+
+    def _held(self, uid: str) -> list[int]:
+        """Editions in this home."""
+        here = (self._tenant(uid) / "editions").glob("e[0-9]*")
+        return sorted(int(path.name[1:]) for path in here)
+
+    def _drop(self, uid: str, number: int) -> None:
+        with suppress(FileNotFoundError):  # another process was here before
+            durable.discard(self._disk, self._folder(uid, number))
+
     def _tenant(self, uid: str) -> Path:
         return self._root / uid
 
     def _folder(self, uid: str, number: int) -> Path:
-        return self._tenant(uid) / "editions" / f"e{number:06d}"
+        return self._tenant(uid) / "editions" / _name(number)
+
+
+def _name(number: int) -> str:
+    return f"e{number:06d}"
 
 
 def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:

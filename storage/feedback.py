@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from schema.dates import midnight
 from schema.names import FeedbackKind, TenantId
 from schema.records import DayOutcomes
-from storage.database import LedgerAway, briefly, reading
+from storage.database import LedgerAway, briefly, patiently, reading
 from storage.erased import Erased, Marks
 from storage.rows import FEEDBACK, TENANTS
 from storage.spool import Spool
@@ -195,7 +195,8 @@ class Feedback:
         kinds: Sequence[FeedbackKind],
         received_by: datetime | None = None,
     ) -> list[dict[str, Any]]:
-        """A tenant's events of these kinds that occurred before a moment, oldest first.
+        """A tenant's events of these kinds that occurred before a moment, oldest first. Waits as a
+        night does.
 
         Args:
             received_by: leave out what reached the ledger later than this.
@@ -211,8 +212,12 @@ class Feedback:
         )
         if received_by is not None:
             query = query.where(FEEDBACK.c.received_at <= received_by)
-        with reading(self._engine) as connection:
-            return [dict(row._mapping) for row in connection.execute(query).all()]
+
+        def found() -> list[dict[str, Any]]:
+            with reading(self._engine) as connection:
+                return [dict(row._mapping) for row in connection.execute(query).all()]
+
+        return patiently(self._engine, found)
 
     def outcomes(
         self, tenant: TenantId, today: date, days: int, zone: ZoneInfo

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.dataset import Dataset, load, read_rows, swap
+from storage.dataset import Dataset, Swap, load, read_rows
 from storage.durable import Disk
 from storage.erased import Marks
 from storage.parts import OWNER, Part, Parts, Quarantine
@@ -20,7 +20,9 @@ _HOLDING = ("customers", "interactions")
 """Tables whose rows are about a customer."""
 
 
-def forget(disk: Disk, folder: Path, marks: Marks, *, remove: bool) -> dict[str, Counter[str]]:
+def forget(
+    disk: Disk, folder: Path, marks: Marks, swap: Swap, *, remove: bool
+) -> dict[str, Counter[str]]:
     """As ``Datasets.forget``, for whoever holds the lock of the tenant's data.
 
     Files that hold them are written again without their rows, and ``DATASET.json`` is swapped
@@ -41,7 +43,7 @@ def forget(disk: Disk, folder: Path, marks: Marks, *, remove: bool) -> dict[str,
             stems = {table: {path.stem for path in paths} for table, paths in holding.items()}
             after = _without(disk, folder, before, stems, marks)
             if after != before:
-                swap(disk, folder, after)
+                swap(folder, after)
         for path in (*holding["customers"], *holding["interactions"]):
             if path.exists():
                 disk.remove_file(path)

@@ -15,6 +15,7 @@ from schema.records import Blend, Ids, Model
 from schema.settings import TenantSettings
 from storage import durable
 from storage.durable import Disk
+from storage.objects import AT_HOME, Objects, folders, get_folder, put_folder, remove_folder
 
 FACTORS, EARLY, REST = "factors.npy", "early_factors.npy", "model.json"
 
@@ -25,11 +26,23 @@ FORMAT = 2
 class Models:
     """All models under one root, numbered by tenant."""
 
-    def __init__(self, root: Path, disk: Disk) -> None:
-        self._root, self._disk = root, disk
+    def __init__(self, root: Path, disk: Disk, objects: Objects = AT_HOME) -> None:
+        self._root, self._disk, self._objects = root, disk, objects
 
-    def seal(self, uid: str, taken: int, model: Model, in_use: Callable[[int], bool]) -> int:
-        """Keep a model under the first free number after ``taken``; never changes again."""
+    def seal(
+        self,
+        uid: str,
+        taken: int,
+        model: Model,
+        in_use: Callable[[int], bool],
+        *,
+        fence: int = 0,
+    ) -> int:
+        """Keep a model under the first free number after ``taken``; never changes again.
+
+        Args:
+            fence: of the night that made it: of two machines that gave one number, the newer counts.
+        """
         rest = {
             "format": FORMAT,
             "kind": model.kind,
@@ -42,7 +55,7 @@ class Models:
             "seed": model.seed,
             "data_fingerprint": model.data_fingerprint,
         }
-        number, _ = durable.sealed_after(
+        number, sha = durable.sealed_after(
             self._disk,
             taken,
             lambda number: self._folder(uid, number),
@@ -54,6 +67,8 @@ class Models:
                 REST: durable.content(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)),
             },
         )
+        place = f"models/{_name(number)}-{fence:012d}-{sha[:16]}"
+        put_folder(self._objects, uid, place, self._folder(uid, number))
         return number
 
     def load(self, uid: str, number: int) -> Model:
@@ -62,7 +77,7 @@ class Models:
         Raises:
             Problem: missing or changed; the gate then keeps what is served.
         """
-        folder = self._folder(uid, number)
+        folder = self._here(uid, number)
         if durable.unsealed(folder)["tenant_uid"] != uid:
             raise Problem(
                 f"model {number} belongs to another tenant",
@@ -95,14 +110,18 @@ class Models:
         return durable.size(self._folder(uid, number))
 
     def numbers(self, uid: str) -> list[int]:
-        parent = self._root / uid / "models"
-        if not parent.is_dir():
-            return []
-        return sorted(int(path.name[1:]) for path in parent.glob("v[0-9]*"))
+        """Models that are kept, here or on any machine, oldest first."""
+        here = (self._root / uid / "models").glob("v[0-9]*")
+        kept = {path.name for path in here} | {*folders(self._objects, uid, "models")}
+        return sorted({int(name[1:7]) for name in kept})
 
     def discard(self, uid: str, number: int) -> None:
-        with durable.locked(self._folder(uid, number).parent):
-            durable.discard(self._disk, self._folder(uid, number))
+        for place in self._places(uid, number):
+            remove_folder(self._objects, uid, place)
+        folder = self._folder(uid, number)
+        if folder.exists():
+            with durable.locked(folder.parent):
+                durable.discard(self._disk, folder)
 
     def sweep(self, uid: str) -> None:
         """Clear what a killed night left; only under the tenant's lease."""
@@ -111,8 +130,24 @@ class Models:
             with durable.locked(parent):  # a person may be discarding a held model
                 durable.sweep(self._disk, parent)
 
+    def _here(self, uid: str, number: int) -> Path:
+        """A model's folder, brought here where another machine made it."""
+        folder = self._folder(uid, number)
+        if not folder.exists() and (places := self._places(uid, number)):
+            get_folder(self._objects, self._disk, uid, places[-1], folder)
+        return folder
+
+    def _places(self, uid: str, number: int) -> list[str]:
+        """Where it is shared, the newest fence last."""
+        kept = folders(self._objects, uid, "models")
+        return [f"models/{name}" for name in kept if name.startswith(f"{_name(number)}-")]
+
     def _folder(self, uid: str, number: int) -> Path:
-        return self._root / uid / "models" / f"v{number:06d}"
+        return self._root / uid / "models" / _name(number)
+
+
+def _name(number: int) -> str:
+    return f"v{number:06d}"
 
 
 def _known(told: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from schema.records import (
     Tenant,
 )
 from storage.audit import note
-from storage.database import patiently, reading
+from storage.database import lease_time, patiently, reading
 from storage.ledger import all_locked, every, locked, no_tenant
 from storage.rows import CHOICES, EDITIONS, FEEDBACK, MODELS, NIGHTS, REALISED, TENANTS
 
@@ -112,7 +112,7 @@ class Nights:
         Args:
             asks: (tenant, night); every tenant once.
         """
-        return patiently(self._engine, lambda: self._begun(asks, owner, alive, now, now + lease))
+        return patiently(self._engine, lambda: self._begun(asks, owner, alive, now, lease))
 
     def _begun(
         self,
@@ -120,11 +120,12 @@ class Nights:
         owner: str,
         alive: Callable[[str], bool],
         now: datetime,
-        until: datetime,
+        lease: timedelta,
     ) -> list[Lease | NightReport | Problem]:
         names = [tenant for tenant, _ in asks]
         with self._engine.begin() as connection:
             known = all_locked(connection, names)
+            clock = lease_time(connection, now)
             rows = _rows_of(connection, asks)
             later = _latest_published(connection, names)
             mine = {ask for ask, row in rows.items() if _same_begin(row, owner, now)}
@@ -132,7 +133,7 @@ class Nights:
                 tenant: None
                 if (tenant, night) in mine
                 else _not_now(
-                    tenant, night, known.get(tenant), rows.get((tenant, night)), later, alive, now
+                    tenant, night, known.get(tenant), rows.get((tenant, night)), later, alive, clock
                 )
                 for tenant, night in asks
             }
@@ -146,7 +147,7 @@ class Nights:
                 mark = _feedback_until(row) or now
                 failed = row.attempts if row else 0
                 leases[tenant] = Lease(tenant, night, fences[tenant], mark, failed)
-                values = _running(leases[tenant], owner, now, until)
+                values = _running(leases[tenant], owner, now, clock + lease)
                 (again if row else fresh).append(values)
             if fresh:
                 connection.execute(insert(NIGHTS), fresh)
@@ -269,14 +270,16 @@ class Nights:
             for ask, entry in zip(asks, made, strict=True)
         ]
 
-    def extend(self, leases: Sequence[Lease], until: datetime) -> None:
+    def extend(self, leases: Sequence[Lease], lease: timedelta, *, now: datetime) -> None:
         """Keep the leases of nights that wait for their turn; one that was taken over stays lost."""
-        held = [(lease.tenant, lease.night, lease.fence) for lease in leases]
+        held = [(one.tenant, one.night, one.fence) for one in leases]
         columns = tuple_(NIGHTS.c.tenant, NIGHTS.c.night, NIGHTS.c.fence)
         query = update(NIGHTS).where(columns.in_(held), NIGHTS.c.state == RUNNING)
 
         def extended() -> None:
             with self._engine.begin() as connection:
+                all_locked(connection, [one.tenant for one in leases])  # in the one order
+                until = lease_time(connection, now) + lease
                 connection.execute(query.values(lease_until=until))
 
         if held:
@@ -353,7 +356,9 @@ class Nights:
     def running(self, tenant: TenantId, alive: Callable[[str], bool], now: datetime) -> bool:
         """Whether a night of the tenant is at work; one whose process is gone is not."""
         query = select(NIGHTS).where(NIGHTS.c.tenant == tenant, NIGHTS.c.state == RUNNING)
-        return any(row.lease_until > now and alive(row.owner) for row in self._rows(query))
+        with reading(self._engine) as connection:
+            clock, rows = lease_time(connection, now), connection.execute(query).all()
+        return any(row.lease_until > clock and alive(row.owner) for row in rows)
 
     def promote(
         self,

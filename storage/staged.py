@@ -11,7 +11,7 @@ from schema.names import Status
 from schema.rowhash import Numbers
 from schema.tables import HOW, TABLES, How
 from storage import durable
-from storage.dataset import Dataset, load, read_rows, swap
+from storage.dataset import Dataset, Swap, load, read_rows
 from storage.durable import Disk
 from storage.parts import OWNER, Parts, Quarantine
 
@@ -29,8 +29,8 @@ ORDER = {
 class Staged:
     """Files beside those that count, for whoever holds the lock of a tenant's data."""
 
-    def __init__(self, disk: Disk, folder: Path) -> None:
-        self._disk, self._folder = disk, folder
+    def __init__(self, disk: Disk, folder: Path, swap: Swap) -> None:
+        self._disk, self._folder, self._swap = disk, folder, swap
         self._parts: dict[str, Parts] = {}
         self._rewritten: list[Parts] = []
         self._quarantined: dict[str, Quarantine] = {}
@@ -90,7 +90,7 @@ class Staged:
             self._names("customers", before), self._names("products", before), batches, files
         )
         if after != before:
-            swap(self._disk, self._folder, after)
+            self._swap(self._folder, after)
         else:
             self._disk.sync_folder(self._folder)  # whoever swapped it may have died before this
         return after

@@ -1,6 +1,7 @@
 """Config -> every store, opened once in a door and handed down."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -12,7 +13,7 @@ from storage import durable
 from storage.aside import Aside
 from storage.audit import Audit
 from storage.brakes import Brakes
-from storage.database import connect, migrate
+from storage.database import alone, connect, migrate
 from storage.datasets import Datasets
 from storage.dropped import Inboxes
 from storage.durable import Disk
@@ -26,6 +27,7 @@ from storage.ledger import Ledger
 from storage.marks import Marks
 from storage.models import Models
 from storage.nights import Nights
+from storage.objects import Objects, open_objects
 from storage.pulled import Pulled
 from storage.revoked import Revoked
 from storage.runs import Runs
@@ -52,6 +54,7 @@ class Stores:
     pulled: Pulled
     inboxes: Inboxes
     uploads: Uploads
+    objects: Objects
     datasets: Datasets
     aside: Aside
     models: Models
@@ -64,8 +67,11 @@ class Stores:
     """The installation's secret: key digests and the audit trail's hashes are made under it."""
 
 
-def open_stores(config: Config, disk: Disk | None = None) -> Stores:
+def open_stores(config: Config, disk: Disk | None = None, *, follows: bool = False) -> Stores:
     """Open the ledger (made and migrated where needed) and the folders of the home.
+
+    Args:
+        follows: a server, which brings what other machines publish to its home by itself.
 
     Raises:
         Refused: there is no operator's secret (``storage.secret``).
@@ -76,6 +82,7 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
     secret = pepper(config)
     engine = _ledger(config, secret)
     root = config.home / "tenants"
+    objects = open_objects(config.objects, disk, partial(alone, engine), follows=follows)
     erased = Erased(config.home / "erased", disk, secret)
     spool = Spool(config.home / "spool", disk, config.serving.spool_bytes)
     return Stores(
@@ -93,10 +100,11 @@ def open_stores(config: Config, disk: Disk | None = None) -> Stores:
         pulled=Pulled(root, disk),
         inboxes=Inboxes(config.home, disk),
         uploads=Uploads(root, disk),
-        datasets=Datasets(root, disk),
+        objects=objects,
+        datasets=Datasets(root, disk, objects),
         aside=Aside(root, disk),
-        models=Models(root, disk),
-        editions=Editions(root, disk),
+        models=Models(root, disk, objects),
+        editions=Editions(root, disk, objects),
         revoked=Revoked(config.home / "revoked", disk),
         erased=erased,
         erasures=Erasures(engine),

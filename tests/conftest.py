@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.objects import _s3 as _s3
+from tests.objects import bucket as bucket
+from tests.objects import mortal_bucket as mortal_bucket
 from tests.postgres import cluster as cluster
+from tests.postgres import mortal_cluster as mortal_cluster
 from tests.world import World, open_world, two_tenants
 
 settings.register_profile(

@@ -27,6 +27,15 @@ class Cluster:
 
     port: int
     password: str
+    control: tuple[str, ...] = ()
+    """The command that stops and starts it, but for its last word."""
+
+    def die(self) -> None:
+        """Every process of it ends at once; the next start recovers."""
+        _run(*self.control, "-m", "immediate", "stop")
+
+    def start(self) -> None:
+        _run(*self.control, "start")
 
     def url(self, database: str) -> str:
         """A SQLAlchemy URL; the server has no certificate."""
@@ -54,36 +63,47 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
+    with _running(_programs()) as found:
+        yield found
+
+
+@pytest.fixture
+def mortal_cluster() -> Iterator[Cluster]:
+    """One of its own, that a test may kill and start again."""
+    with _running(_programs()) as found:
+        yield found
+
+
+def _programs() -> Path:
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         if os.environ.get("CI") == "true":
             pytest.fail("CI has no PostgreSQL; .ci/run installs it")
         pytest.skip("PostgreSQL is not installed here (Debian: postgresql)")
-    with _running(programs[-1].parent) as found:
-        yield found
+    return programs[-1].parent
 
 
 @contextmanager
 def _running(programs: Path) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="recfactory-pg-"))
-    found = Cluster(_free_port(), secrets.token_hex(16))
+    port, password = _free_port(), secrets.token_hex(16)
     secret = folder / "password"
-    secret.write_text(found.password)
+    secret.write_text(password)
     # A server refuses to run as root; Debian's package has made a user for it.
     as_user = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
     if as_user:
         for path in (folder, secret):
             shutil.chown(path, USER)
     data = str(folder / "data")
-    options = (
-        f"-p {found.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    )
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
     _run(
         *as_user, programs / "initdb", "-D", data, "-U", USER, "--auth=scram-sha-256",
         f"--pwfile={secret}", "-E", "UTF8", "--locale=C", "--no-sync",
     )  # fmt: skip
-    control = [*as_user, programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
-    _run(*control, "-l", str(folder / "log"), "-o", options, "start")
+    control = [*as_user, str(programs / "pg_ctl"), "-D", data, "-w", "-t", "60"]
+    control += ["-l", str(folder / "log"), "-o", options]
+    found = Cluster(port, password, tuple(control))
+    found.start()
     try:
         yield found
     finally:

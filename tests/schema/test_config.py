@@ -61,7 +61,7 @@ class TestTheShippedFile:
 
     def test_says_nothing_about_any_tenant(self) -> None:
         assert set(yaml.safe_load(SHIPPED.read_text())) == {
-            "home", "pepper", "ledger", "nightly", "publishing", "deliveries", "leaving", "serving",
+            "home", "pepper", "ledger", "objects", "nightly", "publishing", "deliveries", "leaving", "serving",
             "oidc", "source", "template",
         }  # fmt: skip
 

@@ -355,14 +355,14 @@ class TestManyAtOnce:
 class TestALease:
     def test_that_waits_for_its_turn_is_extended(self, two: World) -> None:
         lease = lease_of(two, owner="host:1:1")
-        two.stores.nights.extend([lease], NOW + 3 * LEASE)
+        two.stores.nights.extend([lease], 3 * LEASE, now=NOW)
         with pytest.raises(Problem, match="running"):
             begin(two, now=NOW + 2 * LEASE)
 
     def test_that_was_taken_over_is_not(self, two: World) -> None:
         lost = lease_of(two, owner="host:1:1")
         ours = lease_of(two, now=NOW + 2 * LEASE)
-        two.stores.nights.extend([lost], NOW + 9 * LEASE)
+        two.stores.nights.extend([lost], 9 * LEASE, now=NOW)
         assert isinstance(begin(two, now=NOW + 4 * LEASE), Lease)
         assert ours.fence > lost.fence
 
