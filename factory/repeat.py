@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from factory.distinct import distinct
 from schema.names import Bought
 from schema.records import History, Windows
 
@@ -60,6 +61,6 @@ def _measured(history: History, windows: Windows) -> tuple[float | None, int]:
     past = history.day < windows.judge
     known = np.isin(history.customer, history.customer[past])
     inside = history.bought & known & ~past & (history.day < windows.tonight)
-    now = np.unique(pair[inside])
+    now = distinct(pair[inside])
     again = np.isin(now, pair[history.bought & past])
     return (float(again.mean()) if len(now) else None), len(now)
