@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from factory.als import confidence
 from factory.blend import Scene
 from factory.evidence import SEASON, Evidence
-from factory.foldin import gram, shares, system
+from factory.foldin import few_shares, gram, shares, system
 from factory.why import LEAST_ODDS
 from schema.records import Model
 
@@ -48,6 +48,7 @@ def because(
     weights = confidence(scene.taste[block], settings)
     own = owned(weights, block, evidence)
     shared = gram(factors, settings.regularization)
+    dual = np.linalg.solve(shared, factors.T).T
     for group in _groups(weights, asked, factors.shape[1]):
         cells, filled = _padded(weights, group)
         seeds, c = weights.indices[cells], np.where(filled, weights.data[cells], 0)
@@ -57,7 +58,10 @@ def because(
         places = np.argsort(~asked[group], axis=1, kind="stable")[:, :most]
         wanted = np.take_along_axis(asked[group], places, 1)
         targets = factors[np.maximum(np.take_along_axis(listed[group], places, 1), 0)]
-        parts = shares(system(shared, y, c), y, c, targets)
+        if seeds.shape[1] < factors.shape[1]:
+            parts = few_shares(dual[seeds], y, c, targets)
+        else:
+            parts = shares(system(shared, y, c), y, c, targets)
         parts[~(filled & own[cells])] = -np.inf  # a product only looked at is no reason to name
         best = parts.argmax(1)
         strong = wanted & (np.take_along_axis(parts, best[:, None, :], 1)[:, 0] > 0)

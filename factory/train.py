@@ -53,9 +53,7 @@ def train_first(
     drawn once.
     """
     learned = study(history, windows, settings, kind=ALS)
-    baseline = _model(
-        learned, history, windows, settings, kind=BASELINE, fingerprint=fingerprint
-    )
+    baseline = _model(learned, history, windows, settings, kind=BASELINE, fingerprint=fingerprint)
     challenger = _model(learned, history, windows, settings, kind=ALS, fingerprint=fingerprint)
     return baseline, challenger
 
