@@ -57,8 +57,8 @@ def few_shares(dual: _Reals, y: _Reals, c: _Reals, targets: _Reals) -> _Reals:
     """
     matrix = (dual @ np.swapaxes(y, -1, -2)) * np.maximum(c - 1, 0)[..., None, :]
     matrix += np.eye(y.shape[-2], dtype=matrix.dtype)
-    solved = np.linalg.solve(matrix, dual @ np.swapaxes(targets, -1, -2))
-    return np.asarray(solved * c[..., None])
+    solved = np.linalg.inv(matrix) @ dual
+    return np.asarray((solved @ np.swapaxes(targets, -1, -2)) * c[..., None])
 
 
 def shares(matrix: _Reals, y: _Reals, c: _Reals, targets: _Reals) -> _Reals:

@@ -19,6 +19,9 @@ LEAST_LIFT, LEAST_BUYERS = 1.2, 3
 _CELLS = 2_000_000
 """Numbers held at once for a group of customers."""
 
+_FEW = 256
+"""Customers in a group from which on only those with about as many seeds join it."""
+
 
 def because(
     scene: Scene,
@@ -91,7 +94,9 @@ def _groups(
     while len(places):
         width = max(factors, asked.shape[1])
         fits = np.arange(1, len(places) + 1) * seeds[places] * width <= _CELLS
-        size = max(1, int(fits.sum()))
+        alike = seeds[places] <= 1.25 * seeds[places[0]]
+        alike[:_FEW] = True
+        size = max(1, int((fits & alike).sum()))
         yield places[:size]
         places = places[size:]
 
