@@ -123,5 +123,9 @@ def _objective(
 
 def sigmoid(logit: NDArray[_Real]) -> NDArray[_Real]:
     """``1 / (1 + e^-x)`` in the precision of its argument, exact far into both tails."""
-    small = np.exp(-np.abs(logit))  # never overflows
-    return np.asarray(np.where(logit < 0, small, 1) / (1 + small), logit.dtype)
+    small = np.abs(logit)
+    np.exp(np.negative(small, out=small), out=small)  # never overflows
+    found = np.where(logit < 0, small, logit.dtype.type(1))
+    small += 1
+    found /= small
+    return found
