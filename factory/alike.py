@@ -5,32 +5,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.top import cells_of
-
 _Doubles = NDArray[np.float64]
 _Floats = NDArray[np.float32]
 
 NEAREST = 100
 """Of the customers compared with, those most alike count."""
 
-ASYMMETRY, _SHARPENING = 0.75, 4
-"""UP-CF: how far a neighbour's size counts, and how far the nearest outweigh the others."""
+ASYMMETRY = 0.75
+"""UP-CF: how far a neighbour's size counts. Likeness counts to the power of 4."""
 
 
-def nearest(likeness: _Floats, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64], _Floats]:
-    """Who counts, and how much: (row, place, weight) of the ``most`` highest cells of each row.
+def nearest(likeness: _Floats, most: int) -> _Floats:
+    """(…, N) how much each counts: the ``most`` highest cells of each row, 0 for the others.
 
     Ties at the border all count; nobody does who is not alike at all. Weights of a row sum to 1.
     """
     count = likeness.shape[1]
-    near = likeness > 0
+    weight = likeness
     if count > most:
-        least = np.partition(likeness, count - most, axis=1)[:, count - most]
-        near &= likeness >= least[:, None]
-    rows, them = cells_of(near)
-    weight = likeness[rows, them] ** _SHARPENING
-    weight /= (np.bincount(rows, weight, len(likeness)) + 1e-9)[rows]
-    return rows, them, weight.astype(np.float32)
+        least = np.partition(likeness, count - most, axis=1)[:, count - most, None]
+        weight = np.where(likeness >= least, likeness, np.float32(0))
+    weight = np.square(np.square(weight))
+    weight /= weight.sum(1, keepdims=True) + np.float32(1e-9)
+    return weight
 
 
 def log_shares(shares: _Floats) -> _Floats:

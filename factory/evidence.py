@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from factory.distinct import distinct
 from factory.top import sliced
 from schema.records import History
 
@@ -195,7 +196,7 @@ def _visits(customer: _Ints, when: _Ints) -> tuple[_Ints, _Ints]:
     if not len(when):
         return customer, when
     epoch, span = int(when.min()), int(np.ptp(when)) + 1
-    days = np.unique(customer.astype(np.int64) * span + (when - epoch))
+    days = distinct(customer.astype(np.int64) * span + (when - epoch))
     return (days // span).astype(np.int32), (days % span + epoch).astype(np.int32)
 
 

@@ -45,6 +45,22 @@ def vector(matrix: _Reals, y: _Reals, c: _Reals) -> _Reals:
     return np.asarray(np.linalg.solve(matrix, c @ y))
 
 
+def few_shares(dual: _Reals, y: _Reals, c: _Reals, targets: _Reals) -> _Reals:
+    """As ``shares``, from a system of s equations instead of k: for a taste of few products.
+
+    ``Y A_u⁻¹ = (I + K D)⁻¹ Y (YᵀY + λI)⁻¹`` with ``K = Y (YᵀY + λI)⁻¹ Yᵀ``, D = diag(c - 1).
+
+    Args:
+        dual: (…, s, k) the rows of ``Y (YᵀY + λI)⁻¹`` of the products of the taste.
+
+    Source: Woodbury's identity: Hager, "Updating the inverse of a matrix", SIAM Review 31, 1989.
+    """
+    matrix = (dual @ np.swapaxes(y, -1, -2)) * np.maximum(c - 1, 0)[..., None, :]
+    matrix += np.eye(y.shape[-2], dtype=matrix.dtype)
+    solved = np.linalg.inv(matrix) @ dual
+    return np.asarray((solved @ np.swapaxes(targets, -1, -2)) * c[..., None])
+
+
 def shares(matrix: _Reals, y: _Reals, c: _Reals, targets: _Reals) -> _Reals:
     """(…, s, n) how much each product j of the taste adds to the score of each of n targets.
 

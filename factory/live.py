@@ -178,9 +178,10 @@ def _neighbours(grounds: Grounds, row: int, bought: NDArray[np.integer]) -> _Flo
     sizes = np.diff(starts) + 1e-9
     likeness = common * (len(bought) + 1e-9) ** -ASYMMETRY * sizes ** (ASYMMETRY - 1)
     likeness[grounds.compared == row] = 0  # nobody is their own neighbour
-    _, them, weight = nearest(likeness.astype(np.float32)[None, :], NEAREST)
+    weight = nearest(likeness.astype(np.float32)[None, :], NEAREST)[0]
+    them = np.flatnonzero(weight)
     place, at = sliced(starts, them)
-    lately = weight[place] * grounds.compared_shares[at]
+    lately = weight[them][place] * grounds.compared_shares[at]
     return log_shares(
         np.bincount(grounds.compared_products[at], lately, len(mine)).astype(np.float32)
     )

@@ -56,13 +56,14 @@ def regress(lesson: Lesson, prior: _Doubles, ridge: float) -> _Doubles:
     happened = float(weight[lesson.label].sum())
     if not 0 < happened < total:
         return prior.copy()
-    design = lesson.design.astype(np.float32, copy=True)
-    mean = weight @ design / total
+    # Features as rows from here on: each is one long run of memory, several times faster.
+    design = np.array(lesson.design.T, np.float32, order="C")
+    mean = design @ weight.astype(np.float32) / total
     mean[0] = 0
-    design -= mean.astype(np.float32)
-    spread = np.sqrt(weight @ np.square(design) / total)
+    design -= mean.astype(np.float32)[:, None]
+    spread = np.sqrt(np.square(design) @ weight.astype(np.float32) / total)
     constant = spread < _FLAT  # a column without variation says nothing: the prior stands
-    design /= np.where(constant, np.inf, spread).astype(np.float32)
+    design /= np.where(constant, np.inf, spread).astype(np.float32)[:, None]
     # In standard units: γ = s β, and the intercept is the one at the mean.
     centre = prior * spread
     centre[0] = prior[0] + mean @ prior
@@ -81,15 +82,15 @@ def _newton(
     centre: _Doubles,
     pull: _Doubles,
 ) -> _Doubles:
-    gamma = centre.copy()
+    gamma, scaled = centre.copy(), np.empty_like(design)
     value, logit = _objective(design, label, weight, gamma, centre, pull)
     for _ in range(30):
         p = sigmoid(logit)
         slope = (weight * (p - label)).astype(np.float32)
-        gradient = slope @ design + pull * (gamma - centre)
+        gradient = design @ slope + pull * (gamma - centre)
         root = np.sqrt(weight * p * (1 - p)).astype(np.float32)
-        scaled = design * root[:, None]
-        curvature = (scaled.T @ scaled).astype(np.float64)
+        np.multiply(design, root, out=scaled)
+        curvature = (scaled @ scaled.T).astype(np.float64)
         curvature[np.diag_indices_from(curvature)] += pull
         step = np.linalg.solve(curvature, gradient)
         scale = 1.0
@@ -115,12 +116,16 @@ def _objective(
     centre: _Doubles,
     pull: _Doubles,
 ) -> tuple[float, _Doubles]:
-    logit = (design @ gamma.astype(np.float32)).astype(np.float64)
+    logit = (gamma.astype(np.float32) @ design).astype(np.float64)
     loss = weight @ (np.logaddexp(0, logit) - label * logit)
     return float(loss + pull @ np.square(gamma - centre) / 2), logit
 
 
 def sigmoid(logit: NDArray[_Real]) -> NDArray[_Real]:
     """``1 / (1 + e^-x)`` in the precision of its argument, exact far into both tails."""
-    small = np.exp(-np.abs(logit))  # never overflows
-    return np.asarray(np.where(logit < 0, small, 1) / (1 + small), logit.dtype)
+    small = np.abs(logit)
+    np.exp(np.negative(small, out=small), out=small)  # never overflows
+    found = np.where(logit < 0, small, logit.dtype.type(1))
+    small += 1
+    found /= small
+    return found

@@ -221,7 +221,9 @@ def of_lists(
     sold = sellable[bought.col]
     row, product = bought.row[sold].astype(np.int64), bought.col[sold].astype(np.int64)
     cells = np.arange(len(top), dtype=np.int64)[:, None] * width + top
-    hits = np.isin(cells, row * width + product) & (top >= 0)
+    sales = np.sort(row * width + product)
+    hits = np.searchsorted(sales, cells, "right") > np.searchsorted(sales, cells)
+    hits &= top >= 0
     relevant = np.bincount(row, minlength=len(top))
     return {
         "ndcg_at_10": metrics.mean(metrics.ndcg(hits, relevant)),

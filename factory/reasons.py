@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from factory.als import confidence
 from factory.blend import Scene
 from factory.evidence import SEASON, Evidence
-from factory.foldin import gram, shares, system
+from factory.foldin import few_shares, gram, shares, system
 from factory.why import LEAST_ODDS
 from schema.records import Model
 
@@ -18,6 +18,9 @@ LEAST_LIFT, LEAST_BUYERS = 1.2, 3
 
 _CELLS = 2_000_000
 """Numbers held at once for a group of customers."""
+
+_FEW = 256
+"""Customers in a group from which on only those with about as many seeds join it."""
 
 
 def because(
@@ -48,6 +51,7 @@ def because(
     weights = confidence(scene.taste[block], settings)
     own = owned(weights, block, evidence)
     shared = gram(factors, settings.regularization)
+    dual = np.linalg.solve(shared, factors.T).T
     for group in _groups(weights, asked, factors.shape[1]):
         cells, filled = _padded(weights, group)
         seeds, c = weights.indices[cells], np.where(filled, weights.data[cells], 0)
@@ -57,7 +61,10 @@ def because(
         places = np.argsort(~asked[group], axis=1, kind="stable")[:, :most]
         wanted = np.take_along_axis(asked[group], places, 1)
         targets = factors[np.maximum(np.take_along_axis(listed[group], places, 1), 0)]
-        parts = shares(system(shared, y, c), y, c, targets)
+        if seeds.shape[1] < factors.shape[1]:
+            parts = few_shares(dual[seeds], y, c, targets)
+        else:
+            parts = shares(system(shared, y, c), y, c, targets)
         parts[~(filled & own[cells])] = -np.inf  # a product only looked at is no reason to name
         best = parts.argmax(1)
         strong = wanted & (np.take_along_axis(parts, best[:, None, :], 1)[:, 0] > 0)
@@ -87,7 +94,9 @@ def _groups(
     while len(places):
         width = max(factors, asked.shape[1])
         fits = np.arange(1, len(places) + 1) * seeds[places] * width <= _CELLS
-        size = max(1, int(fits.sum()))
+        alike = seeds[places] <= 1.25 * seeds[places[0]]
+        alike[:_FEW] = True
+        size = max(1, int((fits & alike).sum()))
         yield places[:size]
         places = places[size:]
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from factory.distinct import distinct
 from schema.names import Bought
 from schema.records import History, Windows
 
@@ -58,8 +59,10 @@ def bought_before(
 def _measured(history: History, windows: Windows) -> tuple[float | None, int]:
     pair = history.customer.astype(np.int64) * len(history.products) + history.product
     past = history.day < windows.judge
-    known = np.isin(history.customer, history.customer[past])
-    inside = history.bought & known & ~past & (history.day < windows.tonight)
-    now = np.unique(pair[inside])
-    again = np.isin(now, pair[history.bought & past])
+    known = np.zeros(len(history.customers), bool)
+    known[history.customer[past]] = True
+    inside = history.bought & known[history.customer] & ~past & (history.day < windows.tonight)
+    now = distinct(pair[inside])
+    before = pair[history.bought & past]  # in order, as the history is
+    again = np.searchsorted(before, now, "right") > np.searchsorted(before, now)
     return (float(again.mean()) if len(now) else None), len(now)

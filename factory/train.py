@@ -14,6 +14,9 @@ from schema.settings import TenantSettings
 
 BASELINE, ALS = "baseline", "als"
 
+Learned = tuple[als.Factors, als.Factors, list[Lessons]]
+"""Factors as of the first and the last teach window, and what each window taught."""
+
 
 def train(
     history: History,
@@ -37,8 +40,38 @@ def train(
 
     Cost: one ALS fit (a short one with ``start``), a continuation a window, some Newton steps.
     """
-    early, factors, taught = study(history, windows, settings, kind=kind, start=start)
-    without = set(settings.blend.without) | (set() if kind == ALS else {"als"})
+    learned = study(history, windows, settings, kind=kind, start=start)
+    return _model(learned, history, windows, settings, kind=kind, fingerprint=fingerprint)
+
+
+def train_first(
+    history: History, windows: Windows, settings: TenantSettings, *, fingerprint: str
+) -> tuple[Model, Model]:
+    """A tenant's first baseline and its challenger: each as ``train`` would make it.
+
+    Lessons are the same but for the ALS score, which the baseline does not look at: so they are
+    drawn once.
+    """
+    learned = study(history, windows, settings, kind=ALS)
+    baseline = _model(learned, history, windows, settings, kind=BASELINE, fingerprint=fingerprint)
+    challenger = _model(learned, history, windows, settings, kind=ALS, fingerprint=fingerprint)
+    return baseline, challenger
+
+
+def _model(
+    learned: Learned,
+    history: History,
+    windows: Windows,
+    settings: TenantSettings,
+    *,
+    kind: str,
+    fingerprint: str,
+) -> Model:
+    early, factors, taught = learned
+    without = set(settings.blend.without)
+    if kind == BASELINE:
+        early = factors = np.zeros((len(history.products), 0), np.float32)
+        without |= {"als"}
     return Model(
         kind=kind,
         products=history.products,
@@ -61,10 +94,8 @@ def study(
     *,
     kind: str,
     start: Model | None = None,
-) -> tuple[als.Factors, als.Factors, list[Lessons]]:
-    """All that is learned before the blend: factors as of the first and the last teach window,
-    and what each window taught.
-    """
+) -> Learned:
+    """All that is learned before the blend."""
     rng = np.random.default_rng(settings.seed)
     none = np.zeros((len(history.products), 0), np.float32)
     fit = _started(history, windows, settings, start) if kind == ALS else None

@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from factory.distinct import distinct
 from factory.history import span_days
 from schema.records import History, Windows
 from schema.settings import BlendSettings, WindowSettings
@@ -59,7 +60,7 @@ def choose(
 def days_between_visits(history: History, tonight: int) -> float:
     """Median days from one visit of a customer to the next; 0 where nobody came twice."""
     bought = history.bought & (history.day < tonight)
-    visits = np.unique(history.customer[bought].astype(np.int64) * _DAYS + history.day[bought])
+    visits = distinct(history.customer[bought].astype(np.int64) * _DAYS + history.day[bought])
     customer, day = np.divmod(visits, _DAYS)
     gaps = np.diff(day)[customer[1:] == customer[:-1]]
     return float(np.median(gaps)) if len(gaps) else 0.0
@@ -78,4 +79,4 @@ def bought_pairs(history: History, start: int, end: int) -> int:
     inside = history.bought & (history.day >= start) & (history.day < end)
     inside &= known[history.customer]
     pair = history.customer[inside].astype(np.int64) * len(history.products)
-    return len(np.unique(pair + history.product[inside]))
+    return len(distinct(pair + history.product[inside]))

@@ -14,8 +14,12 @@ from factory.judge import judge
 from factory.rank import rank
 from factory.realised import awaited
 from factory.repeat import bought_before
+<<<<<<< HEAD
 from factory.shown import shown
 from factory.train import ALS, BASELINE, template_baseline, train
+=======
+from factory.train import ALS, template_baseline, train, train_first
+>>>>>>> f-engine
 from factory.tune import due, tune
 from factory.windows import choose
 from jobs.again import fingerprint, with_fate
@@ -453,10 +457,13 @@ def _decide(
         return _Decided(Verdict(Outcome.TOO_SMALL, why), model, number)
     with watch.during(Stage.TRAIN):
         if model is None:
-            model = train(history, windows, settings, kind=BASELINE, fingerprint=data.fingerprint)
-        challenger = train(
-            history, windows, settings, kind=ALS, fingerprint=data.fingerprint, start=model
-        )
+            model, challenger = train_first(
+                history, windows, settings, fingerprint=data.fingerprint
+            )
+        else:
+            challenger = train(
+                history, windows, settings, kind=ALS, fingerprint=data.fingerprint, start=model
+            )
     if model.trained_through > windows.judge:
         why = (
             f"the incumbent was trained through {day_date(model.trained_through)}, into tonight's "

@@ -6,19 +6,25 @@ token of who published it.
 """
 
 import hashlib
+<<<<<<< HEAD
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+=======
+from collections.abc import Collection, Mapping, Sequence
+>>>>>>> f-engine
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from schema.errors import Problem
 from schema.names import Bought
-from schema.records import ENTRY, PACKED, Catalogue, Grounds, Lists, unpacked_lines
+from schema.records import ENTRY, Catalogue, Grounds, Lists, unpacked_lines
 from storage import durable, grounds, lists
 from storage.durable import Disk
 from storage.erased import Marks
@@ -453,10 +459,10 @@ def _check_lists(edition: Edition) -> None:
     names, bodies = edition.lists.everyone()
     places = np.frombuffer(b"".join(bodies), np.dtype(list(ENTRY)))
     lengths = [len(body) // places.itemsize for body in bodies]
-    cells = np.repeat(np.arange(len(bodies)), lengths) * 2**32 + places["product"]
+    cells = np.sort(_cells(lengths, places["product"]))  # np.unique would hash them: slow
     p = places["probability"]
     if (
-        len(np.unique(cells)) != len(cells)
+        (cells[1:] == cells[:-1]).any()
         or not ((places["product"] >= 0) & (places["product"] < len(edition.products))).all()
         or not ((p >= 0) & (p <= 1)).all()
     ):
@@ -465,8 +471,8 @@ def _check_lists(edition: Edition) -> None:
             "this is a defect in ranking: nothing was published",
             code="LIST_INVALID",
         )
-    if edition.lists.first("") is not None and not all(
-        _tells_of(edition.lists.first(name), body) for name, body in zip(names, bodies, strict=True)
+    if edition.lists.first("") is not None and not _lines_fit(
+        [edition.lists.first(name) for name in names], cells
     ):
         raise Problem(
             "the first lines of a list are missing, no JSON, or about other products",
@@ -475,18 +481,28 @@ def _check_lists(edition: Edition) -> None:
         )
 
 
-def _tells_of(first: bytes | None, body: bytes) -> bool:
-    """Whether these lines can be read, and their products stand on the list."""
-    if first is None:
-        return False
-    found = unpacked_lines(first)
-    if found is None:  # of another version: no lookup shows them
-        return True
-    products, lines = found
-    try:
-        read = orjson.loads(b"[%b]" % lines)
-    except orjson.JSONDecodeError:
-        return False
-    return len(read) == len(products) and {place[0] for place in PACKED.iter_unpack(body)} >= {
-        *products
-    }
+def _lines_fit(firsts: Sequence[bytes | None], cells: NDArray[np.int64]) -> bool:
+    """Whether these lines can be read, and their products stand on the lists.
+
+    Args:
+        cells: products of the lists, as of ``_cells``, sorted.
+    """
+    told: list[tuple[int, ...]] = []
+    for first in firsts:
+        if first is None:
+            return False
+        products, lines = unpacked_lines(first) or ((), b"")  # of another version: never shown
+        try:
+            read = orjson.loads(b"[%b]" % lines)
+        except orjson.JSONDecodeError:
+            return False
+        if len(read) != len(products):
+            return False
+        told.append(products)
+    shown = _cells([len(products) for products in told], np.array([*chain(*told)], np.int64))
+    return bool((np.searchsorted(cells, shown, "right") > np.searchsorted(cells, shown)).all())
+
+
+def _cells(lengths: Sequence[int], products: NDArray[np.integer]) -> NDArray[np.int64]:
+    """One number for each place on so many lists: whose it is, and which product's."""
+    return np.repeat(np.arange(len(lengths)), lengths) * 2**32 + products

@@ -6,10 +6,12 @@ same key, the first lines that a lookup shows of that list, as ``schema.records.
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import lmdb
+import numpy as np
+from numpy.typing import NDArray
 
 from schema.errors import Problem
 from schema.records import Lists
@@ -22,8 +24,8 @@ _CUSTOMERS = b" "
 
 _PAGE = 4096
 
-Lines = Callable[[bytes], bytes]
-"""Makes the first lines of a packed list."""
+Lines = Callable[[Sequence[bytes]], list[bytes]]
+"""Makes the first lines of packed lists."""
 
 
 def write(path: Path, lists: Lists, lines: Lines | None = None) -> None:
@@ -33,11 +35,13 @@ def write(path: Path, lists: Lists, lines: Lines | None = None) -> None:
         lines: None leaves it to each lookup to put them together.
     """
     rows = sorted((customer.encode(), row) for row, customer in enumerate(lists.customers))
-    bodies = [(POPULAR, _body(lists.popular))]
-    bodies += [(key, _body(lists.entries[row])) for key, row in rows]
-    first = [] if lines is None else [(FIRST + key, lines(body)) for key, body in bodies]
+    packed = _bodies(lists.entries)
+    keys = [POPULAR, *(key for key, _ in rows)]
+    bodies = [*_bodies(lists.popular[None, :]), *(packed[row] for _, row in rows)]
+    first = () if lines is None else zip((FIRST + key for key in keys), lines(bodies), strict=True)
+    pairs = zip(keys, bodies, strict=True)
     # in the order of their keys; a long value takes whole pages
-    _put(path, [bodies[0], *first, *bodies[1:]])
+    _put(path, [next(pairs), *first, *pairs])
 
 
 def _put(path: Path, pairs: list[tuple[bytes, bytes]]) -> None:
@@ -54,8 +58,13 @@ def _put(path: Path, pairs: list[tuple[bytes, bytes]]) -> None:
         environment.close()
 
 
-def _body(entries: object) -> bytes:
-    return entries[entries["product"] >= 0].tobytes()  # type: ignore[index,no-any-return]
+def _bodies(entries: NDArray[np.void]) -> list[bytes]:
+    """Each row without its padding."""
+    every = np.ascontiguousarray(entries).tobytes()
+    width, size = entries.shape[1], entries.dtype.itemsize
+    begins = range(0, len(every), width * size)
+    ends = (size * (entries["product"] >= 0).sum(1)).tolist()
+    return [every[begin : begin + end] for begin, end in zip(begins, ends, strict=True)]
 
 
 _LONGEST_KEY = 511

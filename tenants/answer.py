@@ -8,15 +8,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import orjson
 
 from schema.errors import Refused
 from schema.names import Bought, Mode, Reason, Source, Status
-from schema.records import PACKED, Catalogue, Entry, Product, packed_lines, unpacked_lines
+from schema.records import ENTRY, PACKED, Catalogue, Entry, Product, packed_lines, unpacked_lines
 from schema.rules import FIRST_TEN, NO_RULING, Ruling
 from tenants.rules import ordered
 
@@ -177,19 +178,34 @@ def nothing(tenant: str, customer: str) -> bytes:
 
 def first_lines(
     products: Sequence[Product], segments: Sequence[str], bought: Bought
-) -> Callable[[bytes], bytes]:
-    """For the night: what makes, of a packed list, the lines of a lookup that asks for nothing special.
+) -> Callable[[Sequence[bytes]], list[bytes]]:
+    """For the night: what makes, of packed lists, the lines of a lookup that asks for nothing special.
 
-    Nothing is hidden from them: what is hidden is known when they are shown (``ready``).
+    Nothing is hidden from them: what is hidden is known when they are shown (``ready``). All lists
+    at once, because a night has thousands.
     """
     never = datetime.min.replace(tzinfo=UTC)  # lines say nothing of their edition
     shown = Shown(0, 0, never, products, segments=segments, bought=bought)
 
-    def lines(personal: bytes) -> bytes:
-        places = PACKED.iter_unpack(personal)
-        chosen = list(islice(_fitting(places, shown, bought, None), FIRST_TEN))
-        text = _lines(chosen, shown, NOTHING_HEARD)
-        return packed_lines([place[0] for place in chosen], text.encode())
+    def lines(bodies: Sequence[bytes]) -> list[bytes]:
+        places = np.frombuffer(b"".join(bodies), np.dtype(list(ENTRY)))
+        owner = np.repeat(np.arange(len(bodies)), [len(body) // PACKED.size for body in bodies])
+        if bought is not Bought.INCLUDE:
+            fitting = (places["times"] > 0) == (bought is Bought.ONLY)
+            places, owner = places[fitting], owner[fitting]
+        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        first = rank < FIRST_TEN
+        places, owner = places[first], owner[first]
+        ranks = [_RANKS[number] for number in rank[first].tolist()]
+        parts = _parts(ranks, PACKED.iter_unpack(places.tobytes()), shown, NOTHING_HEARD)
+        width, product = len(parts) // max(len(places), 1), places["product"].tolist()
+        ends = np.searchsorted(owner, np.arange(len(bodies)), side="right").tolist()
+        return [
+            packed_lines(
+                product[begin:end], "".join(parts[width * begin : width * end])[:-1].encode()
+            )
+            for begin, end in pairwise([0, *ends])
+        ]
 
     return lines
 
@@ -280,10 +296,20 @@ def _fitting(
 
 
 def _lines(places: Iterable[_Place], shown: Shown, heard: Mapping[int, str]) -> str:
-    """Each place as a JSON object. One flat loop over ready parts: it is most of a lookup's work."""
+    """Each place as a JSON object."""
+    return "".join(_parts(_RANKS, places, shown, heard))[:-1]
+
+
+def _parts(
+    ranks: Iterable[str], places: Iterable[_Place], shown: Shown, heard: Mapping[int, str]
+) -> list[str]:
+    """What the lines of all places are joined from, as many parts for each, a comma the last.
+
+    One flat loop over ready parts: it is most of a lookup's work.
+    """
     parts: list[str] = []
     known, bought = shown._words, _BOUGHT
-    for rank, place in zip(_RANKS, places, strict=False):
+    for rank, place in zip(ranks, places, strict=False):
         product, because, p, times, days_ago, every_days, kind = place
         fields, reorder, _ = known.get(product) or shown.words(product)
         chance = _CHANCES[int(p * 100_000 + 0.5)] or _chance(p)
@@ -303,7 +329,7 @@ def _lines(places: Iterable[_Place], shown: Shown, heard: Mapping[int, str]) -> 
             reason = _popular(Reason.POPULAR, "Popular with other customers now")
         before = _BEFORE if times else _NEVER
         parts += (rank, fields, chance, before, reason, "},")
-    return "".join(parts)[:-1]
+    return parts
 
 
 _BEFORE, _NEVER = ',"bought_before":true,"reason":', ',"bought_before":false,"reason":'
@@ -350,6 +376,7 @@ def _bought(when: tuple[int, int, int]) -> str:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _span(days: int) -> str:
     """As a person says it: in days up to a fortnight, then in weeks, from two months on in months."""
     count, word = days, "day"

@@ -124,12 +124,12 @@ class TestSeal:
         self, editions: Editions, lines: bytes
     ) -> None:
         with pytest.raises(Problem) as refused:
-            seal(editions, lines=lambda _: lines)
+            seal(editions, lines=lambda bodies: [lines] * len(bodies))
         assert refused.value.code == "LIST_INVALID"
 
     def test_first_lines_of_another_version_are_nobodys_business(self, editions: Editions) -> None:
         of_another = bytes((LINES_FORM + 1,)) + b"whatever"
-        assert seal(editions, lines=lambda _: of_another)[0] == 1
+        assert seal(editions, lines=lambda bodies: [of_another] * len(bodies))[0] == 1
 
     def test_a_bad_popular_list_is_refused_too(self, editions: Editions) -> None:
         made = lists()

@@ -1,7 +1,7 @@
 """The bytes of an edition's lists."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,10 +55,14 @@ def told(body: bytes) -> bytes:
     return b"lines of " + body
 
 
+def all_told(bodies: Sequence[bytes]) -> list[bytes]:
+    return [told(body) for body in bodies]
+
+
 class TestFirstLines:
     @pytest.fixture
     def reader(self, tmp_path: Path) -> Iterator[ListReader]:
-        write(tmp_path / "first", lists(), told)
+        write(tmp_path / "first", lists(), all_told)
         reader = ListReader(tmp_path / "first")
         yield reader
         reader.close()
@@ -89,14 +93,14 @@ class TestFirstLines:
 
     def test_find_room_however_long_they_are(self, tmp_path: Path) -> None:
         made = lists([f"C-{n}" for n in range(500)])
-        write(tmp_path / "long", made, lambda body: body + b"x" * 10_000)
+        write(tmp_path / "long", made, lambda bodies: [body + b"x" * 10_000 for body in bodies])
         reader = ListReader(tmp_path / "long")
         assert len(reader) == 500
         reader.close()
 
     def test_of_an_edition_without_customers_are_the_popular_ones(self, tmp_path: Path) -> None:
         made = lists()
-        write(tmp_path / "none", replace(made, customers=(), entries=made.entries[:0]), told)
+        write(tmp_path / "none", replace(made, customers=(), entries=made.entries[:0]), all_told)
         reader = ListReader(tmp_path / "none")
         assert len(reader) == 0
         assert list(reader.each()) == []

@@ -667,7 +667,8 @@ class TestLinesTheNightHasMade:
             category = data.draw(st.sampled_from([None, None, *sorted(shown.categories)]))
         asked = Ask(limit, data.draw(st.sampled_from([None, *Bought])), category)
 
-        lines = ready(first_lines(products * copies, segments, bought)(own), shown, asked)
+        [first] = first_lines(products * copies, segments, bought)([own])
+        lines = ready(first, shown, asked)
 
         for personal in (own, None):  # the popular list is the same one here
             plain = answer("t", "c", Mode.ON, shown, personal, asked, stale=False)
@@ -677,10 +678,10 @@ class TestLinesTheNightHasMade:
     @pytest.mark.parametrize("bought", Bought)
     def test_are_shown_where_nothing_speaks_against_them(self, bought: Bought) -> None:
         shown = replace(SHOWN, bought=bought, unsold=frozenset({59}))
-        first = first_lines(PRODUCTS, (), bought)(packed(MIXED))
+        first, empty = first_lines(PRODUCTS, (), bought)([packed(MIXED), b""])
 
         assert ready(first, shown, Ask()) == ready(first, shown, Ask(10, bought)) is not None
-        assert ready(first_lines(PRODUCTS, (), bought)(b""), shown, Ask()) == b""
+        assert ready(empty, shown, Ask()) == b""
 
     @pytest.mark.parametrize(
         ("asked", "changed"),
@@ -696,12 +697,12 @@ class TestLinesTheNightHasMade:
         ids=["fewer", "more", "bought", "category", "unsold", "hidden", "reordered"],
     )
     def test_are_not_shown_where_something_does(self, asked: Ask, changed: dict[str, Any]) -> None:
-        first = first_lines(PRODUCTS, (), Bought.INCLUDE)(packed(MIXED))
+        [first] = first_lines(PRODUCTS, (), Bought.INCLUDE)([packed(MIXED)])
 
         assert ready(first, replace(SHOWN, **changed), asked) is None
 
     def test_of_another_form_are_not_shown(self) -> None:
-        first = first_lines(PRODUCTS, (), Bought.INCLUDE)(packed(MIXED))
+        [first] = first_lines(PRODUCTS, (), Bought.INCLUDE)([packed(MIXED)])
 
         assert ready(bytes((LINES_FORM + 1,)) + first[1:], SHOWN, Ask()) is None
 
@@ -713,7 +714,8 @@ class TestLinesTheNightHasMade:
             place(2, because=1, reason=WHY.index(Reason.SIMILAR)),
             place(3, because=0, reason=WHY.index(Reason.SEGMENT)),
         ]
-        found = unpacked_lines(first_lines(PRODUCTS, ("bars",), Bought.INCLUDE)(packed(places)))
+        [first] = first_lines(PRODUCTS, ("bars",), Bought.INCLUDE)([packed(places)])
+        found = unpacked_lines(first)
 
         assert LINES_FORM == 1
         assert found is not None
