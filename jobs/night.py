@@ -14,12 +14,8 @@ from factory.judge import judge
 from factory.rank import rank
 from factory.realised import awaited
 from factory.repeat import bought_before
-<<<<<<< HEAD
 from factory.shown import shown
-from factory.train import ALS, BASELINE, template_baseline, train
-=======
 from factory.train import ALS, template_baseline, train, train_first
->>>>>>> f-engine
 from factory.tune import due, tune
 from factory.windows import choose
 from jobs.again import fingerprint, with_fate

@@ -6,12 +6,8 @@ token of who published it.
 """
 
 import hashlib
-<<<<<<< HEAD
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-=======
 from collections.abc import Collection, Mapping, Sequence
->>>>>>> f-engine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain
