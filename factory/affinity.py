@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 
 from factory.alike import ASYMMETRY, NEAREST, lift, log_shares, nearest
 from factory.evidence import LONG, MIDDLE, Evidence
@@ -64,11 +64,10 @@ class Neighbours:
         self._place = np.full(len(weight), -1)
         self._place[chosen] = np.arange(len(chosen))
         size = _sums(bought, 1) + 1e-9
-        self._bought = (diags(size**-ASYMMETRY) @ bought).astype(np.float32).tocsr()
-        them = diags(size[chosen] ** (ASYMMETRY - 1)) @ bought[chosen]
-        self._them = np.ascontiguousarray(them.T.toarray(), np.float32)
-        shares = diags(1 / (weight[chosen] + 0.5)) @ lately[chosen]
-        self.shares = shares.astype(np.float32).tocsr()
+        self._bought = _scaled(bought, size**-ASYMMETRY)
+        them = _scaled(bought[chosen], size[chosen] ** (ASYMMETRY - 1))
+        self._them = np.ascontiguousarray(them.toarray().T)
+        self.shares = _scaled(lately[chosen], 1 / (weight[chosen] + 0.5))
         self._lately = self.shares.T.tocsr()
 
     def of(self, customers: NDArray[np.integer]) -> _Floats:
@@ -90,11 +89,10 @@ class Groups:
 
     def __init__(self, evidence: Evidence) -> None:
         self.number = number = evidence.category + 1
-        shape = (len(number), int(number.max(initial=0)) + 1)
-        member = csr_matrix(
-            (np.ones(len(number), np.float32), (np.arange(len(number)), number)), shape=shape
-        )
-        self._bought = np.asarray((evidence.by_pair(evidence.decayed[LONG]) @ member).toarray())
+        groups = int(number.max(initial=0)) + 1
+        self._bought = np.zeros((len(evidence.known), groups), np.float32)
+        cells = evidence.customer, number[evidence.product]
+        np.add.at(self._bought, cells, evidence.decayed[LONG].astype(np.float32))
         self.usual = self._bought.sum(0) / max(float(self._bought.sum()), 1e-9)
 
     def of(self, customers: NDArray[np.integer]) -> _Floats:
@@ -117,6 +115,15 @@ def _segments(evidence: Evidence, bought: csr_matrix) -> _Floats:
     lift: _Doubles = np.log(share / usual)
     lift[0] = 0
     return lift.astype(np.float32)
+
+
+def _scaled(matrix: csr_matrix, by: _Doubles) -> csr_matrix:
+    """Each row times a number. A product with a diagonal matrix is the same, at ten times the cost
+    where the tenant is small.
+    """
+    values = matrix.data * np.repeat(by, np.diff(matrix.indptr))
+    parts = values.astype(np.float32), matrix.indices, matrix.indptr
+    return csr_matrix(parts, shape=matrix.shape)
 
 
 def _sums(matrix: csr_matrix, axis: int) -> _Doubles:

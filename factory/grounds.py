@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from factory.affinity import Affinities
 from factory.blend import Scene, average_bias, customer_bias, product_bias, stranger_bias
@@ -58,7 +59,7 @@ def grounds(
     return Grounds(
         customers=ids[rows],
         starts=np.append(taste.indptr, last).astype(np.int64),
-        cells=_cells(scene, rows, standing),
+        cells=_cells(evidence, taste, rows, standing),
         bias=np.append(customer_bias(scene, blend)[rows], stranger_bias(scene, blend)),
         segment=np.append(evidence.segment[rows] + 1, 0).astype(np.int32),
         factors=scene.factors,
@@ -81,8 +82,9 @@ def grounds(
     )
 
 
-def _cells(scene: Scene, rows: NDArray[np.integer], standing: _Floats) -> NDArray[np.void]:
-    evidence, taste = scene.moment.evidence, scene.taste[rows]
+def _cells(
+    evidence: Evidence, taste: csr_matrix, rows: NDArray[np.integer], standing: _Floats
+) -> NDArray[np.void]:
     cells = np.zeros(taste.nnz, np.dtype(list(CELL)))
     cells["product"], cells["weight"] = taste.indices, taste.data
     bought = owned(taste, rows, evidence)

@@ -89,11 +89,12 @@ def work_capped(stores: Stores, config: Config, begun: Begun) -> Conclusion:
 
 
 class Processes:
-    """Spawned workers, one core each; a worker that dies or hangs costs one tenant one attempt."""
+    """Spawned workers, one thread each; a worker that dies or hangs costs one tenant one attempt."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._workers = config.nightly.processes or os.cpu_count() or 1
+        # one more than cores: a tiny tenant's night is half of it waiting for the disk
+        self._workers = config.nightly.processes or (os.cpu_count() or 1) + 1
 
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         with ProcessPool(

@@ -19,6 +19,8 @@ import orjson
 from schema.errors import Problem
 
 MANIFEST = "MANIFEST.json"
+_PIECE = 2**18
+"""Bytes that are hashed at once."""
 STAGE, TRASH, TEMPORARY = ".stage-", ".trash-", ".tmp-"
 
 
@@ -189,8 +191,10 @@ def sealed(
     Raises:
         Problem: the goal exists with other content (``SEALED``): sealed folders never change.
     """
-    make_folders(disk, folder.parent)
-    disk.sync_folder(folder.parent.parent)  # made by an attempt that died, its name may be lost
+    if folder.parent.is_dir():  # perhaps made by an attempt that died: its name may be lost
+        disk.sync_folder(folder.parent.parent)
+    else:
+        make_folders(disk, folder.parent)
     stage = folder.with_name(f"{STAGE}{folder.name}-{secrets.token_hex(4)}")
     try:
         disk.make_folder(stage)
@@ -459,8 +463,11 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:  # most are small: file_digest zeroes 256 KiB first
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def described(path: Path) -> dict[str, object]:

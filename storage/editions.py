@@ -134,7 +134,6 @@ class Editions:
         catalogue = orjson.dumps(
             [[p.product_id, p.name, p.category, p.price, p.status, p.cost] for p in made.products]
         )
-        segments = orjson.dumps(made.segments)
 
         def in_use(number: int) -> bool:
             now = self._readable(uid)
@@ -143,8 +142,9 @@ class Editions:
         files = {
             LISTS: lambda path: lists.write(path, made, lines),
             PRODUCTS: durable.content(catalogue),
-            SEGMENTS: durable.content(segments),
         }
+        if made.segments:
+            files[SEGMENTS] = durable.content(orjson.dumps(made.segments))
         if made.grounds is not None:
             files[GROUNDS] = durable.content(grounds.packed(made.grounds))
         number, sha = durable.sealed_after(
@@ -440,7 +440,7 @@ def _name(number: int) -> str:
 
 
 def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """An edition of version 0.1 has none, and no reason that would name one."""
+    """A tenant without segments, or an edition of version 0.1: no reason would name one."""
     listed = SEGMENTS in manifest["files"]
     return tuple(orjson.loads((folder / SEGMENTS).read_bytes())) if listed else ()
 

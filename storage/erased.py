@@ -97,6 +97,10 @@ class Erased:
             self._read[uid] = known
         return known[1]
 
+    def uids(self) -> set[str]:
+        """Whose marks there are, by uid; a damaged file counts."""
+        return {path.name for path in self._root.iterdir()} if self._root.is_dir() else set()
+
     def add(self, uid: str, marks: Iterable[str]) -> None:
         """Durable when this returns; again harmless."""
         self._change(uid, lambda known: known | {*marks})

@@ -67,6 +67,12 @@ class Erasures:
             rows = connection.execute(query.order_by(ERASURES.c.erasure.desc())).all()
         return [_erasure(row) for row in rows]
 
+    def tenants(self) -> set[TenantId]:
+        """Who has any receipt at all."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(ERASURES.c.tenant).distinct()).all()
+        return {TenantId(row.tenant) for row in rows}
+
     def returned(self, tenant: TenantId) -> datetime | None:
         """When somebody was last allowed to come back; what was taken in before lacks them."""
         query = select(func.max(ERASURES.c.returned_at)).where(ERASURES.c.tenant == tenant)

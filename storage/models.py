@@ -62,8 +62,11 @@ class Models:
             in_use,
             {"tenant_uid": uid, "kind": model.kind},
             {
-                FACTORS: durable.content(_array_bytes(model.factors)),
-                EARLY: durable.content(_array_bytes(model.early_factors)),
+                **{
+                    name: durable.content(_array_bytes(factors))
+                    for name, factors in ((FACTORS, model.factors), (EARLY, model.early_factors))
+                    if factors.shape[1]  # a baseline has none, and most of a fleet is baselines
+                },
                 REST: durable.content(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)),
             },
         )
@@ -78,7 +81,8 @@ class Models:
             Problem: missing or changed; the gate then keeps what is served.
         """
         folder = self._here(uid, number)
-        if durable.unsealed(folder)["tenant_uid"] != uid:
+        manifest = durable.unsealed(folder)
+        if manifest["tenant_uid"] != uid:
             raise Problem(
                 f"model {number} belongs to another tenant",
                 "restore this tenant's own files",
@@ -91,11 +95,17 @@ class Models:
                 "nothing is lost: while the tenant is on, its next night starts again",
                 code="MODEL_VERSION",
             )
+        products = Ids(rest["products"])
+        none = np.zeros((len(products), 0), np.float32)
+        factors, early = (
+            _array(folder / name) if name in manifest["files"] else none  # type: ignore[operator]
+            for name in (FACTORS, EARLY)
+        )
         return Model(
             kind=rest["kind"],
-            products=Ids(rest["products"]),
-            factors=_array(folder / FACTORS),
-            early_factors=_array(folder / EARLY),
+            products=products,
+            factors=factors,
+            early_factors=early,
             blend=Blend(**rest["blend"]),
             settings=TenantSettings.model_validate(_known(rest["settings"], TenantSettings)),
             horizon_days=rest["horizon_days"],

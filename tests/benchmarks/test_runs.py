@@ -255,21 +255,33 @@ class TestTheOthers:
     def test_fleet_measures_a_night_of_many_against_the_bare_library(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(fleet, "parts", lambda: [sold(number) for number in (1, 2, 3)])
-        monkeypatch.setattr(sys, "argv", ["fleet", "--tenants", "2", "--json"])
+        """In CI by ratios, which do not depend on the machine; the whole fleet: make bench-night."""
+        monkeypatch.setattr(fleet, "parts", lambda: [sold(number) for number in range(1, 41)])
+        monkeypatch.setattr(sys, "argv", ["fleet", "--every", "2", "--json"])
         fleet.main()
         told = json.loads(capsys.readouterr().out)
-        assert (told["tenants"], told["floor_tenants"]) == (2, 2)
-        assert sum(told["outcomes"].values()) == 2
-        assert "failed" not in told["outcomes"]
-        assert told["ratio"] > 0
+        assert (told["tenants"], told["floor_tenants"]) == (20, 20)
+        assert told["outcomes"] == {"too_small": 20}
+        assert {"validate", "rank", "publish"} <= told["stages_core_ms"].keys()
+        stages = sum(told["stages_core_ms"].values())
+        assert 0 < stages + told["driver_core_ms"] < told["core_ms_a_tenant"]
         assert told["peak_mib"] > 0
-        assert {"validate", "rank", "publish"} <= told["stages"].keys()
+        assert told["ratio"] > 0
 
-    def test_fleet_takes_tenants_of_every_size(self) -> None:
-        made = [sold(number) for number in range(10)]
-        assert [part.number for part in fleet.spread(made, 3)] == [0, 3, 6]
-        assert fleet.spread(made, None) == fleet.spread(made, 99) == made
+    def test_fleet_leaves_nights_out_that_were_done_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run that was interrupted and goes on must not divide its time by what it did not do."""
+        some = [sold(number) for number in (1, 2, 3)]
+        monkeypatch.setattr(fleet, "parts", lambda: some[:2])
+        first = fleet.measure(tmp_path, 1)
+        monkeypatch.setattr(fleet, "parts", lambda: some)
+        second = fleet.measure(tmp_path, 1)
+        assert [found.figures()["tenants"] for found in (first, second)] == [2, 1]
+        assert second.night.tenants == ("m3",)
+        assert (second.floor_tenants, second.rows) == (1, len(some[2].lines))
+        with pytest.raises(SystemExit, match="done before"):
+            fleet.measure(tmp_path, 1)
 
     def test_live_sets_a_call_beside_a_lookup(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import event
 
 from jobs.erasing import finish
 from jobs.intake import import_files
 from jobs.release import release
 from schema.errors import FactoryError, Problem
-from schema.names import Delivered
+from schema.names import Delivered, TenantId
 from schema.records import Erasure
 from schema.settings import HoldSettings, IntakeSettings
 from storage.erase import erase, unerase
@@ -171,3 +172,23 @@ class TestAHeldDelivery:
         forget(shop, "C 1")
 
         assert "C 1" not in json.dumps(shop.reports(), default=str)
+
+
+class TestALookAtAllTenants:
+    def test_costs_as_many_queries_for_a_fleet_as_for_one(self, shop: Shop) -> None:
+        def queries() -> int:
+            asked: list[str] = []
+
+            def ask(*args: object) -> None:
+                asked.append(str(args[2]))
+
+            event.listen(shop.world.stores.engine, "before_cursor_execute", ask)
+            assert finish(shop.world.stores, NOW) == []
+            event.remove(shop.world.stores.engine, "before_cursor_execute", ask)
+            return len(asked)
+
+        one = queries()
+        for number in range(5):
+            shop.world.add(TenantId(f"t{number}"))
+
+        assert queries() == one > 0

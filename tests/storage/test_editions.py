@@ -50,6 +50,15 @@ class TestSeal:
         assert (edition.bought, edition.products[0].cost) == (Bought.EXCLUDE, 0.4)
         edition.lists.close()
 
+    def test_of_a_tenant_without_segments_costs_the_disk_no_file_of_them(
+        self, editions: Editions, tmp_path: Path
+    ) -> None:
+        _, sha = seal(editions, made=replace(lists(), segments=()))
+        assert not (tmp_path / ONE / "editions" / "e000001" / SEGMENTS).exists()
+        edition = editions.open(ONE, 1, sha)
+        edition.lists.close()
+        assert edition.segments == ()
+
     def test_of_version_0_1_includes_products_bought_before_and_has_no_segments(
         self, editions: Editions, tmp_path: Path
     ) -> None:

@@ -1,10 +1,13 @@
 """Trained models: kept bit by bit, checked before use, one tenant's own."""
 
+import hashlib
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from schema.errors import Problem
@@ -42,6 +45,33 @@ class TestModels:
         found = models.load(ONE, models.seal(ONE, 0, made, nowhere))
         assert (found.kind, found.factors.shape) == ("baseline", (3, 0))
         assert found.early_factors.shape == (3, 0)
+
+    def test_a_baseline_costs_the_disk_no_file_of_factors(
+        self, models: Models, tmp_path: Path
+    ) -> None:
+        none = np.zeros((3, 0), np.float32)
+        made = replace(model(kind="baseline"), factors=none, early_factors=none)
+        models.seal(ONE, 0, made, nowhere)
+        kept = {path.name for path in (tmp_path / ONE / "models/v000001").iterdir()}
+        assert kept == {REST, "MANIFEST.json"}
+
+    def test_one_that_has_files_of_no_factors_is_read_as_ever(
+        self, models: Models, tmp_path: Path
+    ) -> None:
+        """As version 0.4 wrote every baseline."""
+        empty = io.BytesIO()
+        np.save(empty, np.zeros((3, 0), np.float32))
+        models.seal(ONE, 0, model(kind="baseline"), nowhere)
+        folder = tmp_path / ONE / "models/v000001"
+        manifest = orjson.loads((folder / "MANIFEST.json").read_bytes())
+        for name in (FACTORS, EARLY):
+            data = empty.getvalue()
+            (folder / name).write_bytes(data)
+            sha = hashlib.sha256(data).hexdigest()
+            manifest["files"][name] = {"bytes": len(data), "sha256": sha}
+        (folder / "MANIFEST.json").write_bytes(orjson.dumps(manifest))
+        found = models.load(ONE, 1)
+        assert found.factors.shape == found.early_factors.shape == (3, 0)
 
     def test_nobody_can_write_into_a_loaded_model(self, models: Models) -> None:
         found = models.load(ONE, models.seal(ONE, 0, model(), nowhere))
