@@ -14,7 +14,7 @@ from schema.errors import FactoryError, Problem
 from schema.names import Mode, Outcome, Stage, TenantId
 from schema.records import Conclusion, Lease, NightReport, Tenant
 from schema.settings import TenantSettings
-from storage.database import LedgerAway
+from storage.database import LedgerAway, patiently
 from storage.stores import Stores
 from tenants.lifecycle import business_date
 from tenants.order import settings_of, zone
@@ -123,8 +123,9 @@ def run_fleet(
 
     if tasks:
         _deliver(stores)
-        finish(stores, datetime.now(UTC))  # before: who is erased is in no list of tonight
-        run = _Run(stores, config, keep)
+        # before: who is erased is in no list of tonight
+        patiently(stores.engine, lambda: finish(stores, datetime.now(UTC)))
+        run = patiently(stores.engine, lambda: _Run(stores, config, keep))
         executor(stores, config, tasks).run(run.begun(tasks), run.publish)
     return sorted(results, key=tenant_of)
 

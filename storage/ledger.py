@@ -17,7 +17,7 @@ from schema.names import Action, Mode, ProductId, Role, TenantId
 from schema.records import Control, Key, Rule, Tenant
 from schema.rules import admit
 from storage.audit import note
-from storage.database import reading
+from storage.database import patiently, reading
 from storage.rows import KEY_USES, KEYS, REVISION, RULES, TENANTS
 
 
@@ -73,9 +73,13 @@ class Ledger:
         return _tenant(row, rules)
 
     def named(self, names: Sequence[TenantId]) -> dict[TenantId, Tenant]:
-        """These tenants by name; one that does not exist is left out."""
-        with reading(self._engine) as connection:
-            return every(connection, names)
+        """These tenants by name; one that does not exist is left out. Nights ask, and can wait."""
+
+        def found() -> dict[TenantId, Tenant]:
+            with reading(self._engine) as connection:
+                return every(connection, names)
+
+        return patiently(self._engine, found)
 
     def tenants(self) -> list[Tenant]:
         with reading(self._engine) as connection:
