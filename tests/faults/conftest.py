@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults.homes import homes as homes
+
 Tell = Callable[..., None]
 
 

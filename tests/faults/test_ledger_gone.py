@@ -5,12 +5,9 @@ so that nobody knows. Then the file itself is gone for a while.
 """
 
 import os
-import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,44 +15,11 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
-from jobs.fleet import Task, run_fleet
-from schema.errors import Problem
 from storage import nights as nights_of
 from tests.faults.conftest import Tell
-from tests.faults.nights import TINY
+from tests.faults.homes import FLEET, Homes, second
 from tests.faults.size import size
-from tests.world import ACME, BETA, NEXT_NIGHT, World, open_world, tables
-
-FLEET = (ACME, BETA)
-
-
-class Homes:
-    """Two tenants after one night; a copy for every trial of the second."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        world = self.open("first")
-        for seed, name in enumerate(FLEET):
-            world.add(name)
-            world.import_(name, tables(name, customers=16, products=8, seed=8 + seed))
-            assert world.night(name).published
-        world.stores.engine.dispose()
-
-    def open(self, name: str) -> World:
-        return open_world(self._folder / name, template=TINY, nightly={"executor": "in-process"})
-
-    @contextmanager
-    def copy(self) -> Iterator[World]:
-        shutil.rmtree(self._folder / "trial", ignore_errors=True)
-        shutil.copytree(self._folder / "first", self._folder / "trial")
-        world = self.open("trial")
-        yield world
-        world.stores.engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
-    return Homes(tmp_path_factory.mktemp("homes"))
+from tests.world import World
 
 
 class Cuts:
@@ -100,14 +64,9 @@ def _gone() -> None:
     raise OperationalError("", {}, Exception("the server has gone away"))
 
 
-def second(world: World) -> bool:
+def whole(world: World) -> bool:
     """The second night of all; whether it came to its end by itself."""
-    tasks = [Task(name, NEXT_NIGHT) for name in FLEET]
-    try:
-        results = run_fleet(world.stores, world.config, tasks, lambda _: None)
-    except (Problem, OperationalError):
-        return False
-    return all(getattr(result, "published", False) for result in results)
+    return all(second(world).values())
 
 
 def twice(world: World) -> int:
@@ -127,17 +86,17 @@ def twice(world: World) -> int:
 def figures(homes: Homes, *, every: int = 1) -> tuple[dict[str, Any], list[str]]:
     """Cut at every so many words of a night; and which of them the night did not outlast."""
     with homes.copy() as world, Cuts(world) as undisturbed:
-        assert second(world)
+        assert whole(world)
     count = Counter[str]()
     stopped = []
     for at in range(0, len(undisturbed.words), every):
         with homes.copy() as world:
             with Cuts(world, at):
-                resumed = second(world)
+                resumed = whole(world)
             count["cuts"] += 1
             if not resumed:
                 stopped.append(f"{at}: {undisturbed.words[at]}")
-                count["lost"] += not second(world)
+                count["lost"] += not whole(world)
             count["double"] += twice(world)
     cuts = count["cuts"]
     return {
@@ -162,7 +121,7 @@ class TestALedgerThatIsGone:
         self, homes: Homes, part: float
     ) -> None:
         with homes.copy() as world, Cuts(world) as undisturbed:
-            assert second(world)
+            assert whole(world)
         with homes.copy() as world:
             ledger = world.config.home / "ledger.db"
             away = ledger.with_name("kept.db")
@@ -178,7 +137,7 @@ class TestALedgerThatIsGone:
                 _gone()
 
             with Cuts(world, int(part * len(undisturbed.words)), take):
-                assert second(world)
+                assert whole(world)
             back.join()
             assert twice(world) == 0
 
