@@ -238,12 +238,13 @@ class Editions:
                 "fence": current.fence,
                 "published_at": current.published_at.isoformat(),
             }
-            durable.replace_or_restore(self._disk, folder / "CURRENT", orjson.dumps(body))
+            summed = orjson.dumps({**body, "sum": _sum(body)})
+            durable.replace_or_restore(self._disk, folder / "CURRENT", summed)
 
     def current(self, uid: str) -> Current | None:
         """What the tenant serves; None before its first publication."""
         try:
-            body = orjson.loads((self._tenant(uid) / "CURRENT").read_bytes())
+            body = _unsummed((self._tenant(uid) / "CURRENT").read_bytes())
             return Current(
                 body["edition"],
                 body["manifest_sha256"],
@@ -252,7 +253,7 @@ class Editions:
             )
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
                 "the pointer CURRENT is damaged",
                 "go back to an edition with `recfactory edition activate TENANT N --why …`",
@@ -352,6 +353,19 @@ class Editions:
 
     def _folder(self, uid: str, number: int) -> Path:
         return self._tenant(uid) / "editions" / f"e{number:06d}"
+
+
+def _sum(body: Mapping[str, object]) -> str:
+    return hashlib.sha256(orjson.dumps(body)).hexdigest()[:16]
+
+
+def _unsummed(data: bytes) -> dict[str, Any]:
+    """What a pointer says, if no bit of it has changed; one of version 0.4 and before has no sum."""
+    body: dict[str, Any] = orjson.loads(data)
+    told = body.pop("sum", None)
+    if len(body) != 4 or told not in (None, _sum(body)):
+        raise ValueError("it is not what was written")
+    return body
 
 
 def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
