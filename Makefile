@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench bench-day bench-night fuzz lock clean
+.PHONY: help setup run test check format bench bench-day bench-night fuzz faults lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,11 @@ bench-night: setup ## the whole fleet of The Complete Journey in one night, agai
 
 fuzz: setup ## a minute of mutated deliveries: no crash, no hang, no memory above the cap
 	RECFACTORY_FUZZ_SECONDS=$${RECFACTORY_FUZZ_SECONDS:-60} $(BIN)/pytest -q tests/faults/test_fuzz_import.py
+
+# Everything that CI tries in small, at full size, by the tests of tests/faults and the swaps of a day.
+# RECFACTORY_FAULTS_SEED=2 kills and flips elsewhere. Hundreds of real nights: an hour on two cores.
+faults: setup ## kills, crashes, full disks and lost ledgers at full size, with their figures (docs/faults.md)
+	RECFACTORY_FAULTS=full $(BIN)/pytest -q --timeout 0 tests/faults tests/scenarios/test_day.py
 
 lock: ## resolve the dependencies anew (maintainers)
 	.boot/bin/uv pip compile -q --upgrade $(COMPILE) requirements-boot.in -o requirements-boot.lock

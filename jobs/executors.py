@@ -20,7 +20,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from jobs.memory import NIGHT_MEMORY, capped, ended_by_kernel
 from jobs.night import Begun, failed, work
-from schema.config import Config
+from schema.config import Config, Nightly
 from schema.logs import about, start_log
 from schema.names import Again, TenantId
 from schema.records import Conclusion
@@ -47,6 +47,13 @@ _HEARD = 0.5
 
 _QUIET = 5.0
 """Seconds after which those who wait hear that nothing has ended."""
+
+
+def workers(nightly: Nightly) -> int:
+    """How many nights are at work at once: one more than there are cores, as some wait for the disk."""
+    if nightly.executor == "in-process":
+        return 1
+    return nightly.processes or (os.cpu_count() or 1) + 1
 
 
 class Executor(Protocol):
@@ -94,7 +101,7 @@ class Processes:
     def __init__(self, config: Config) -> None:
         self._config = config
         # one more than cores: a tiny tenant's night is half of it waiting for the disk
-        self._workers = config.nightly.processes or (os.cpu_count() or 1) + 1
+        self._workers = workers(config.nightly)
 
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         with ProcessPool(

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from jobs.again import ready
 from jobs.brake import FLEET_BRAKE, Alike, Waves, braked, signs, waves
 from jobs.deadline import DEADLINE, in_time, late
 from jobs.erasing import finish
-from jobs.executors import Executor, InProcess, Processes
+from jobs.executors import Executor, InProcess, Processes, workers
 from jobs.night import Begun, begin, conclude, failed, search_due, unmake
 from jobs.room import check_room
 from schema.config import Config
@@ -21,7 +20,7 @@ from schema.errors import FactoryError, Problem, Refused
 from schema.names import Again, Mode, Outcome, Stage, TenantId
 from schema.records import Conclusion, NightReport, Tenant
 from schema.settings import TenantSettings
-from storage.database import LedgerAway
+from storage.database import LedgerAway, patiently
 from storage.stores import Stores
 from tenants.lifecycle import business_date
 from tenants.order import settings_of, zone
@@ -152,12 +151,14 @@ def run_fleet(
     if tasks:
         check_room(stores, config.nightly, [(task.tenant, task.night) for task in tasks])
         _deliver(stores)
-        finish(stores, datetime.now(UTC))  # before: who is erased is in no list of tonight
-        if brake := stores.brakes.on():
+        # before: who is erased is in no list of tonight
+        patiently(stores.engine, lambda: finish(stores, datetime.now(UTC)))
+        if brake := patiently(stores.engine, stores.brakes.on):
             for task in tasks:
                 keep(task, braked(brake.because))
         else:
-            _Run(stores, config, keep).run(executor(stores, config, tasks), tasks)
+            run = patiently(stores.engine, lambda: _Run(stores, config, keep))
+            run.run(executor(stores, config, tasks), tasks)
     return sorted(results, key=tenant_of)
 
 
@@ -230,7 +231,7 @@ class _Run:
         new = [task for task in tasks if task not in known]
         after: list[Task] = []
         if minutes := self._config.nightly.deadline_minutes:
-            budget = minutes * 60 * workers(self._config)
+            budget = minutes * 60 * workers(self._config.nightly)
             value = _values(self._stores, self._config, self._last)
             new, after = in_time(new, _seconds(self._last), value, budget)
         rule = self._config.nightly.brake
@@ -341,13 +342,6 @@ def _untimely(night: Begun, problem: Problem) -> Conclusion:
     told = str(FactoryError(problem, night.tenant.tenant, Stage.PUBLISH))
     again = Again.BY_HAND if problem.code == DEADLINE else Again.SOON
     return failed(night.lease, told, problem.code, attempts=night.lease.attempts, again=again)
-
-
-def workers(config: Config) -> int:
-    """How many nights are at work at once."""
-    if config.nightly.executor == "in-process":
-        return 1
-    return config.nightly.processes or os.cpu_count() or 1
 
 
 def _done(report: NightReport | None, task: Task) -> bool:

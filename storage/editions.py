@@ -257,7 +257,7 @@ class Editions:
                 "fence": current.fence,
                 "published_at": current.published_at.isoformat(),
             }
-            body = orjson.dumps(told)
+            body = orjson.dumps({**told, "sum": _sum(told)})
             rank = f"{current.fence:012d}-{current.edition:06d}"
             self._objects.point(uid, CURRENT, rank, body)
             durable.replace_or_restore(self._disk, folder / CURRENT, body)
@@ -286,7 +286,7 @@ class Editions:
 
     def _pointed(self, uid: str) -> Current | None:
         try:
-            body = orjson.loads((self._tenant(uid) / CURRENT).read_bytes())
+            body = _unsummed((self._tenant(uid) / CURRENT).read_bytes())
             return Current(
                 body["edition"],
                 body["manifest_sha256"],
@@ -295,7 +295,7 @@ class Editions:
             )
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Problem(
                 "the pointer CURRENT is damaged",
                 "go back to an edition with `recfactory edition activate TENANT N --why …`",
@@ -437,6 +437,19 @@ class Editions:
 
 def _name(number: int) -> str:
     return f"e{number:06d}"
+
+
+def _sum(body: Mapping[str, object]) -> str:
+    return hashlib.sha256(orjson.dumps(body)).hexdigest()[:16]
+
+
+def _unsummed(data: bytes) -> dict[str, Any]:
+    """What a pointer says, if no bit of it has changed; one of version 0.4 and before has no sum."""
+    body: dict[str, Any] = orjson.loads(data)
+    told = body.pop("sum", None)
+    if len(body) != 4 or told not in (None, _sum(body)):
+        raise ValueError("it is not what was written")
+    return body
 
 
 def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
