@@ -183,7 +183,7 @@ class _Pool:
             thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: TracebackType | object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: TracebackType | object) -> None:
         self._over.set()
         for _ in self._threads:
             self._asked.put(None)
@@ -290,7 +290,7 @@ class _Asked:
             return True
         except RayError as error:
             lost = f"on {host}: {_first(error)}"
-            self.future.set_exception(ProcessExpired(lost))
+            self.future.set_exception(ProcessExpired(lost))  # type: ignore[no-untyped-call]
         except BaseException as error:
             self.future.set_exception(error)
             raise

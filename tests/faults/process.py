@@ -23,6 +23,7 @@ from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
 
+import factory.rank
 import jobs.executors
 import jobs.fleet
 import jobs.night
@@ -113,7 +114,7 @@ def aim() -> None:
     def committed(self: DefaultDialect, connection: Any) -> None:
         word = _act[-1] if _act else ""
         arrive({"begin": "lease", "conclude": "commit"}.get(word, ""))
-        commit(self, connection)
+        commit(self, connection)  # type: ignore[no-untyped-call]
         arrive({"begin": "leased", "conclude": "committed"}.get(word, ""))
 
     def work(stores: Any, template: Any, begun: jobs.night.Begun, now: datetime) -> Any:
@@ -130,8 +131,9 @@ def aim() -> None:
     Nights._concluded = _of("conclude", Nights._concluded)  # type: ignore[method-assign]
     Feedback._take = around("deliver", "delivered", Feedback._take)  # type: ignore[method-assign]
     worked, jobs.night.work = jobs.night.work, work
-    concluded, jobs.fleet.conclude = jobs.fleet.conclude, conclude
-    jobs.executors.work = work
+    concluded = jobs.night.conclude
+    setattr(jobs.fleet, "conclude", conclude)  # noqa: B010 (not exported, and patched)
+    setattr(jobs.executors, "work", work)  # noqa: B010
 
 
 def plant(defect: str) -> None:
@@ -144,7 +146,7 @@ def plant(defect: str) -> None:
         case "recorded-first":  # the ledger says "published" before the pointer is swapped
             Nights.conclude_all = _recorded_first(Nights.conclude_all)  # type: ignore[method-assign]
         case "unseeded":  # what is ranked depends on more than the data
-            jobs.night.rank = _shuffled(jobs.night.rank)
+            setattr(jobs.night, "rank", _shuffled(factory.rank.rank))  # noqa: B010
         case "no-fence":  # who lost the lease publishes all the same
             nights._published = _unfenced(nights._published)
             editions.Editions._readable = lambda *_: None  # type: ignore[method-assign]
@@ -152,7 +154,7 @@ def plant(defect: str) -> None:
         case "no-lease":  # a night that is done, or that another one is at, is begun once more
             nights._not_now = lambda *_: None
         case "given-up":  # a night whose worker is lost is never tried again
-            jobs.executors._Turn._start_those_due = lambda self: self._again.clear()  # type: ignore[method-assign]
+            jobs.executors.Turn._start_those_due = lambda self: self._again.clear()  # type: ignore[method-assign]
         case _:
             raise ValueError(defect)
 

@@ -71,8 +71,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     _damage(world)
     world = _configured(world, processes=3, attempts=2, tenant_minutes=0.25, tenant_bytes=2 * 2**30)
     with pytest.MonkeyPatch.context() as patching:
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-            patching.setenv(name, "1")
+        for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+            patching.setenv(threads, "1")
         patching.setattr(executors, "_work", poisons.work)
         patching.setattr(executors, "_PAUSE", 0.05)
         mixed = [name for pair in zip(POISONED, HEALTHY, strict=False) for name in pair]
