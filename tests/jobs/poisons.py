@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from factory.train import train
-from jobs import executors
+from jobs import executors, night
 from jobs.night import Begun
 from schema.records import Conclusion, Model
 
