@@ -202,7 +202,7 @@ def age(since: timedelta) -> str:
 def age_in_nights(facts: Facts) -> str:
     """How many business dates have no night."""
     missed = (facts.today - facts.nights[0].night).days
-    return f"{missed} night{'s' * (missed != 1)} did not run"
+    return f"{missed:,} night{'s' * (missed != 1)} did not run"
 
 
 def as_json(facts: Facts) -> Mapping[str, Any]:

@@ -62,6 +62,15 @@ class TestARun:
         assert ran.summary.compared.words == {"frozen": -1, "off": 1}
         assert ran.summary.modes == {"on": 0, "freeze": 1, "off": 1}
 
+    def test_keeps_who_failed_and_what_to_do_but_not_the_sentence(self, empty_world: World) -> None:
+        empty_world.add(ACME)  # it has no data
+        ran = run(empty_world.stores, here(empty_world), BOTH[:1], by="night", whole=True)
+        kept = empty_world.stores.runs.last()
+        assert kept is not None
+        [told], [case] = ran.summary.failures, read(kept.summary).failures
+        assert told.because.startswith("acme, validate: ")
+        assert (case.because, case.next_step) == ("", told.next_step)
+
     def test_of_tenants_that_a_person_named_is_kept_but_not_the_last_and_not_measured(
         self, frozen: World, tmp_path: Path
     ) -> None:
@@ -121,6 +130,7 @@ class TestTheClock:
         assert (kept.begun_by, kept.summary["words"]) == ("schedule", {Outcome.FROZEN.value: 2})
 
 
+@pytest.mark.slow
 class TestTheLog:
     def test_of_a_night_in_workers_says_whose_which_and_where_in_every_line(
         self, world: World

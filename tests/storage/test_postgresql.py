@@ -15,9 +15,11 @@ from schema.names import FeedbackKind, Mode, Outcome
 from storage.feedback import REPEATED, STORED
 from storage.marks import Mark
 from storage.rows import METADATA
+from storage.runs import Earlier
 from tests.postgres import Cluster
 from tests.storage.test_feedback import event
-from tests.world import ACME, BETA, NOW, World, open_world, tables
+from tests.storage.test_runs import conclude, ran
+from tests.world import ACME, BETA, NEXT_NIGHT, NOW, World, open_world, tables
 
 
 @pytest.fixture
@@ -69,6 +71,16 @@ def test_lets_nobody_change_its_audit_trail(world: World, statement: str) -> Non
     with pytest.raises(DBAPIError, match="append-only"), world.stores.engine.begin() as connection:
         connection.execute(text(statement))
     assert not any(chain.faults for chain in world.stores.audit.verify())
+
+
+def test_keeps_runs_and_finds_the_nights_before(world: World) -> None:
+    conclude(world, ACME, 1, Outcome.PROMOTED, seconds={"train": 2.0, "rank": 1.0})
+    for number in (1, 2):
+        world.stores.runs.record(ran(number))
+
+    assert world.stores.runs.last() == ran(2)
+    assert world.stores.runs.nights_before(NEXT_NIGHT) == {ACME: Earlier("promoted", 3.0)}
+    assert world.stores.imports.held() == {}
 
 
 @pytest.mark.slow
