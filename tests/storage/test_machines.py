@@ -289,7 +289,7 @@ class TestData:
     def test_changed_on_the_way_are_told(self, a: Machine, b: Machine, tmp_path: Path) -> None:
         accept(a)
         [name] = [name for name in a.objects.files(ONE, "data") if name.startswith("customers/")]
-        (tmp_path / "bad").write_bytes(b"PAR1")
+        pq.write_table(tables(OTHER)["customers"], tmp_path / "bad")  # whole, and not what it was
         a.objects.put(ONE, f"data/{name}", tmp_path / "bad")
         assert code_of(b.datasets.read, ONE, "customers") == "DATA_BROKEN"
 
