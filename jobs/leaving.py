@@ -155,7 +155,10 @@ def finish(stores: Stores, rule: Leaving, now: datetime) -> list[Left]:
     """
     done = []
     for left in stores.leaving.left():
-        if left.deleted_at is None:
+        if left.deleted_at is not None:  # by another machine, it may be: this home has copies
+            durable.clear(stores.disk, stores.home / "tenants" / left.uid)
+            stores.erased.forget(left.uid)
+        else:
             disabled(stores, left.told["keys"])  # who removed it may have died before that
         if left.deleted_at is None and left.left_at + timedelta(days=rule.grace_days) <= now:
             try:

@@ -9,6 +9,7 @@ from schema.errors import Problem
 from serving.control import Switchboard
 from storage.dataset import DATASET
 from storage.editions import CURRENT
+from storage.erased import ERASED
 from storage.stores import Stores
 
 log = logging.getLogger("recfactory.serving")
@@ -27,6 +28,7 @@ class Follower:
     def __init__(self, stores: Stores, board: Switchboard, refresh_seconds: float) -> None:
         self._objects, self._board, self._seconds = stores.objects, board, refresh_seconds
         self._pull: dict[str, Callable[[str], None]] = {
+            ERASED: stores.erased.pull,
             CURRENT: stores.editions.pull,
             DATASET: stores.datasets.pull,
         }

@@ -314,6 +314,9 @@ class Datasets:
             ):
                 durable.sweep(self._disk, place)
             self.pull(uid)
+            body = _body(folder)
+            if body is not None and not shared_in(body) and self._objects is not AT_HOME:
+                self._swap(folder, parsed(body))  # a home that was alone until now
             shared = shared_in(_body(folder))
             self._bring(folder, shared, shared)
             yield folder

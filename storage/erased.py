@@ -23,6 +23,10 @@ import pyarrow.compute as pc
 from schema.errors import Problem
 from storage import durable
 from storage.durable import Disk
+from storage.objects import AT_HOME, Objects, news, succeed
+
+ERASED = "ERASED"
+"""The pointer that other machines follow."""
 
 GONE = "[erased]"
 """Stands where a text named them."""
@@ -80,8 +84,8 @@ class Marks:
 class Erased:
     """The marks of every tenant of this home."""
 
-    def __init__(self, root: Path, disk: Disk, pepper: bytes) -> None:
-        self._root, self._disk, self._pepper = root, disk, pepper
+    def __init__(self, root: Path, disk: Disk, pepper: bytes, objects: Objects = AT_HOME) -> None:
+        self._root, self._disk, self._pepper, self._objects = root, disk, pepper, objects
         self._read: dict[str, tuple[object, Marks]] = {}
 
     def of(self, uid: str) -> Marks:
@@ -90,6 +94,8 @@ class Erased:
         Raises:
             Problem: the file is damaged (``ERASED_BROKEN``): nobody knows whom it hid.
         """
+        if self._objects.asks:
+            self.pull(uid)
         stamp = durable.stamp(self._root / uid)
         known = self._read.get(uid)
         if known is None or known[0] != stamp:
@@ -117,14 +123,30 @@ class Erased:
                     self._disk.remove_file(self._root / uid)
                     self._disk.sync_folder(self._root)
 
+    def pull(self, uid: str) -> None:
+        """Bring this home's copy up to what was erased on every machine."""
+        path = self._root / uid
+        body = news(self._objects, uid, ERASED, path.read_bytes() if path.exists() else None)
+        if body is not None:
+            durable.make_folders(self._disk, self._root)
+            durable.replace(self._disk, path, body)
+
     def _change(self, uid: str, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
+        """Here first, then for the other machines: where they cannot be told, it is said."""
         durable.make_folders(self._disk, self._root)
-        with durable.locked(self._root):
+        with durable.locked(self._root), self._objects.alone(uid):
             durable.sweep(self._disk, self._root)
             known = self._marks(uid)
-            after = change(known)
-            if after != known:
-                durable.replace(self._disk, self._root / uid, "\n".join(sorted(after)).encode())
+            here = _spelled(change(known))
+            if here != _spelled(known):
+                durable.replace(self._disk, self._root / uid, here)
+            everywhere = news(self._objects, uid, ERASED, here)
+            if everywhere is not None:  # another machine knows of more, or not yet of this
+                after = _spelled(change(frozenset(everywhere.decode().split())))
+                succeed(self._objects, uid, ERASED, everywhere, after)
+                durable.replace(self._disk, self._root / uid, after)
+            elif here and self._objects.newest(uid, ERASED) is None:
+                succeed(self._objects, uid, ERASED, here, here)
 
     def _key(self, uid: str) -> bytes:
         return hmac.digest(self._pepper, f"erased {uid}".encode(), "sha256")
@@ -141,6 +163,10 @@ class Erased:
                 code="ERASED_BROKEN",
             )
         return frozenset(found)
+
+
+def _spelled(marks: frozenset[str]) -> bytes:
+    return "\n".join(sorted(marks)).encode()
 
 
 def scrubbed(told: Any, marks: Marks, found: Counter[str]) -> Any:

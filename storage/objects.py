@@ -151,8 +151,8 @@ class Shared:
             with _told(place):
                 return bytes(source.read(_PIECE))
 
-        with source, file.open("wb") as sink:  # what the home's disk does is another matter
-            sink.writelines(iter(piece, b""))
+        with source:  # what the home's own disk does is another matter
+            durable.streamed(iter(piece, b""))(file)
 
     def read(self, uid: str, place: str) -> bytes:
         return self._read(f"{self._of(uid)}/{place}")
@@ -219,7 +219,7 @@ class Shared:
         with _told(path):
             if isinstance(self.filesystem, fs.LocalFileSystem):  # a shared path: whole, by rename
                 durable.make_folders(self.disk, Path(path).parent)
-                durable.replace_by(self.disk, Path(path), partial(_written, pieces()))
+                durable.replace_by(self.disk, Path(path), durable.streamed(pieces()))
                 return
             with self.filesystem.open_output_stream(path) as sink:  # S3: there once it is closed
                 for piece in pieces():
@@ -354,11 +354,6 @@ def _pieces(file: Path) -> Iterator[bytes]:
     with file.open("rb") as source:
         while piece := source.read(_PIECE):
             yield piece
-
-
-def _written(pieces: Iterator[bytes], path: Path) -> None:
-    with path.open("wb") as sink:
-        sink.writelines(pieces)
 
 
 @contextmanager

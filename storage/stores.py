@@ -83,7 +83,7 @@ def open_stores(config: Config, disk: Disk | None = None, *, follows: bool = Fal
     engine = _ledger(config, secret)
     root = config.home / "tenants"
     objects = open_objects(config.objects, disk, partial(alone, engine), follows=follows)
-    erased = Erased(config.home / "erased", disk, secret)
+    erased = Erased(config.home / "erased", disk, secret, objects)
     spool = Spool(config.home / "spool", disk, config.serving.spool_bytes)
     return Stores(
         home=config.home,

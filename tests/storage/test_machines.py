@@ -88,11 +88,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def accept(at: Machine, uid: str = ONE, batch: str = "b1", seed: int = 7) -> None:
+    at.datasets.accept(uid, checked(uid, seed), {}, batch)
+
+
+def checked(uid: str, seed: int = 7) -> dict[str, pa.Table]:
+    """Tables as validation leaves them."""
     made = tables(uid, customers=5, products=8, seed=seed)
-    made["products"] = made["products"].append_column(
-        "status", pa.array(["sellable"] * len(made["products"]))
-    )
-    at.datasets.accept(uid, made, {}, batch)
+    status = pa.array(["sellable"] * len(made["products"]))
+    return {**made, "products": made["products"].append_column("status", status)}
 
 
 class TestAnEdition:
@@ -286,7 +289,7 @@ class TestData:
     def test_changed_on_the_way_are_told(self, a: Machine, b: Machine, tmp_path: Path) -> None:
         accept(a)
         [name] = [name for name in a.objects.files(ONE, "data") if name.startswith("customers/")]
-        (tmp_path / "bad").write_bytes(b"PAR1")
+        pq.write_table(tables(OTHER)["customers"], tmp_path / "bad")  # whole, and not what it was
         a.objects.put(ONE, f"data/{name}", tmp_path / "bad")
         assert code_of(b.datasets.read, ONE, "customers") == "DATA_BROKEN"
 
@@ -339,3 +342,65 @@ def holding(folder: Path, customer: str = "C-0001") -> int:
         if "customer_id" in rows.column_names:
             found += customer in rows["customer_id"].cast(pa.string()).to_pylist()
     return found
+
+
+class TestAHomeThatWasAlone:
+    def test_shares_its_data_with_the_next_upkeep(
+        self, url: str, tmp_path: Path, b: Machine
+    ) -> None:
+        alone = Datasets(tmp_path / "a", Disk())
+        alone.accept(ONE, checked(ONE), {}, "b1")
+        a = machine(tmp_path / "a", url)
+        assert b.datasets.of(ONE) is None
+
+        a.datasets.compact(ONE)
+        assert b.datasets.read(ONE, "customers").equals(alone.read(ONE, "customers"))
+
+
+class TestWhoWasErased:
+    def erased(self, at: Machine) -> Erased:
+        return Erased(at.root / "erased", Disk(), b"s" * 32, at.objects)
+
+    def test_is_a_stranger_on_every_machine_and_of_one_tenant_alone(
+        self, a: Machine, b: Machine
+    ) -> None:
+        here, there = self.erased(a), self.erased(b)
+        here.add(ONE, [here.of(ONE).of("C-1")])
+        there.add(ONE, [there.of(ONE).of("C-2")])
+
+        for marks in (here.of(ONE), there.of(ONE)):
+            assert [marks.holds(f"C-{n}") for n in (1, 2, 3)] == [True, True, False]
+        assert not there.of(OTHER).marks
+
+    def test_may_come_back_on_every_machine(self, a: Machine, b: Machine) -> None:
+        here, there = self.erased(a), self.erased(b)
+        mark = here.of(ONE).of("C-1")
+        here.add(ONE, [mark])
+        there.remove(ONE, mark)
+        assert not here.of(ONE).marks
+        assert not there.of(ONE).marks
+
+    def test_before_the_home_shared_anything_stays_so(
+        self, a: Machine, b: Machine, tmp_path: Path
+    ) -> None:
+        alone = Erased(a.root / "erased", Disk(), b"s" * 32)
+        alone.add(ONE, [alone.of(ONE).of("C-1")])
+        here = self.erased(a)
+        here.add(ONE, [here.of(ONE).of("C-2")])
+        assert len(self.erased(b).of(ONE).marks) == len(here.of(ONE).marks) == 2
+
+    def test_is_hidden_here_though_the_others_cannot_be_told(
+        self, a: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = self.erased(a)
+        mark = here.of(ONE).of("C-1")
+        with monkeypatch.context() as patch:
+            patch.setattr(shared.Shared, "_put", _away)
+            assert code_of(here.add, ONE, [mark]) == "OBJECTS_AWAY"
+        assert here.of(ONE).marks == {mark}
+        here.add(ONE, [mark])  # again, as they were told
+        assert a.objects.newest(ONE, "ERASED") is not None
+
+
+def _away(*_: Any) -> None:
+    raise Problem("away", "see to it", code="OBJECTS_AWAY")

@@ -1,25 +1,32 @@
 """The ledger on a real PostgreSQL: what it promises on SQLite, it does there."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import ExceptionContext, text
+from sqlalchemy import event as sql_event
 from sqlalchemy.exc import DBAPIError
 
 from schema.config import Ledger
 from schema.names import FeedbackKind, Mode, Outcome
+from schema.records import Conclusion, Lease
 from storage.feedback import REPEATED, STORED
+from storage.ledger import locked
 from storage.marks import Mark
+from storage.nights import Ending
 from storage.rows import METADATA
 from storage.runs import Earlier
 from tests.postgres import Cluster
 from tests.storage.test_feedback import event
 from tests.storage.test_runs import conclude, ran
-from tests.world import ACME, BETA, NEXT_NIGHT, NOW, World, open_world, tables
+from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, NOW, World, open_world, tables
+
+LEASE = timedelta(minutes=30)
 
 
 @pytest.fixture
@@ -81,6 +88,53 @@ def test_keeps_runs_and_finds_the_nights_before(world: World) -> None:
     assert world.stores.runs.last() == ran(2)
     assert world.stores.runs.nights_before(NEXT_NIGHT) == {ACME: Earlier("promoted", 3.0)}
     assert world.stores.imports.held() == {}
+
+
+def test_drivers_that_take_keep_and_end_many_leases_never_wait_in_a_ring(world: World) -> None:
+    """Each names the tenants in another order; PostgreSQL would end one of two that deadlock."""
+    nights, names = world.stores.nights, [ACME, BETA]
+    deadlocks: list[str] = []
+
+    def told(context: ExceptionContext) -> None:
+        deadlocks.append(str(context.original_exception))
+
+    sql_event.listen(world.stores.engine, "handle_error", told)
+
+    def drive(which: int) -> None:
+        order = names[:: 1 - 2 * which]
+        for turn in range(40):
+            asks = [(name, NIGHT + timedelta(days=turn)) for name in order]
+            found = nights.begin_all(
+                asks, owner=f"driver {which}", alive=lambda _: False, now=NOW, lease=LEASE
+            )
+            leases = [lease for lease in found if isinstance(lease, Lease)]
+            nights.extend(leases, LEASE, now=NOW)
+            nights.conclude_all(
+                [
+                    Ending(one, Conclusion(Outcome.OFF, "", {}), None, lambda _: True)
+                    for one in leases
+                ],
+                now=NOW,
+            )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(drive, (0, 1)))
+    assert deadlocks == []
+
+
+def test_leases_are_kept_under_the_tenants_locks_as_they_are_taken(world: World) -> None:
+    """Or whoever takes nights over, and whoever keeps them, would lock the same rows in two orders."""
+    nights = world.stores.nights
+    asks = [(name, NIGHT) for name in (ACME, BETA)]
+    found = nights.begin_all(asks, owner="me", alive=lambda _: True, now=NOW, lease=LEASE)
+    leases = [lease for lease in found if isinstance(lease, Lease)]
+    with ThreadPoolExecutor(1) as pool, world.stores.engine.begin() as another:
+        locked(another, ACME)
+        kept = pool.submit(nights.extend, leases, LEASE, now=NOW)
+        with pytest.raises(TimeoutError):
+            kept.result(0.5)
+        another.rollback()
+        kept.result(30)
 
 
 @pytest.mark.slow
