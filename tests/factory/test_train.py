@@ -9,7 +9,16 @@ from factory import als
 from factory.blend import Moment, probabilities
 from factory.evidence import as_of, taste
 from factory.prior import PRIOR
-from factory.train import ALS, BASELINE, aligned, study, template_baseline, train, view
+from factory.train import (
+    ALS,
+    BASELINE,
+    aligned,
+    study,
+    template_baseline,
+    train,
+    train_first,
+    view,
+)
 from factory.windows import choose
 from schema.records import History, Ids, Model, Windows
 from schema.settings import AlsSettings, BlendSettings, TenantSettings, WindowSettings
@@ -110,6 +119,14 @@ class TestTraining:
         gap = Windows(14, 120, (WINDOWS.judge - 3 * 14, WINDOWS.judge - 14))
         _, _, taught = study(TOLD, gap, SETTINGS, kind=BASELINE)
         assert [lessons.repeat.weight.max() for lessons in taught] == pytest.approx([0.7**2, 1])
+
+
+class TestTheFirstTwo:
+    def test_are_what_each_would_be_on_its_own(self) -> None:
+        baseline, challenger = train_first(TOLD, WINDOWS, SETTINGS, fingerprint="f")
+        assert (baseline.kind, challenger.kind) == (BASELINE, ALS)
+        assert content(baseline) == content(trained(TOLD, BASELINE))
+        assert content(challenger) == content(trained(TOLD, ALS))
 
 
 class TestCarryingOn:
