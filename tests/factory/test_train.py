@@ -16,7 +16,6 @@ from factory.train import (
     study,
     template_baseline,
     train,
-    train_first,
     view,
 )
 from factory.windows import choose
@@ -121,12 +120,13 @@ class TestTraining:
         assert [lessons.repeat.weight.max() for lessons in taught] == pytest.approx([0.7**2, 1])
 
 
-class TestTheFirstTwo:
-    def test_are_what_each_would_be_on_its_own(self) -> None:
-        baseline, challenger = train_first(TOLD, WINDOWS, SETTINGS, fingerprint="f")
-        assert (baseline.kind, challenger.kind) == (BASELINE, ALS)
-        assert content(baseline) == content(trained(TOLD, BASELINE))
-        assert content(challenger) == content(trained(TOLD, ALS))
+class TestModelsOfTheSameLessons:
+    def test_are_what_each_would_be_of_its_own(self) -> None:
+        learned = study(TOLD, WINDOWS, SETTINGS, kind=ALS)
+        for kind in (BASELINE, ALS):
+            made = train(TOLD, WINDOWS, SETTINGS, kind=kind, fingerprint="f", learned=learned)
+            assert made.kind == kind
+            assert content(made) == content(trained(TOLD, kind))
 
 
 class TestCarryingOn:
