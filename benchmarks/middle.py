@@ -7,14 +7,15 @@ the night. Taste is planted: a customer belongs to one of twelve groups, likes i
 that everybody likes, comes back for their own favourites, and some products are far more popular
 than others. So ALS, neighbours and reorders all have something to find.
 
-The night is a whole one: every model is trained and judged, hyper-parameters are looked for as far
-as the ration goes, every list is published with every fsync. The floor is what nobody can do
+The night is a whole one, the tenants' first: every model is trained and judged, hyper-parameters are
+looked for as far as the ration goes, every list is published with every fsync. The floor is what nobody can do
 without: one ``implicit`` fit (64 factors, 15 iterations) and its ``recommend`` of 50 products for all
 customers. Both have two processes of one thread each.
 """
 
 import argparse
 import json
+import math
 import os
 import resource
 import tempfile
@@ -48,6 +49,7 @@ from storage.secret import make_secret
 from storage.stores import open_stores
 
 NIGHT = date(2026, 1, 1)
+FLEET = 200
 YEAR = 365
 GROUPS = 12
 PROCESSES = 2
@@ -103,7 +105,7 @@ class Measured:
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--tenants", type=int, default=200)
+    arguments.add_argument("--tenants", type=int, default=FLEET)
     usual = Size()
     arguments.add_argument("--customers", type=int, default=usual.customers)
     arguments.add_argument("--products", type=int, default=usual.products)
@@ -122,7 +124,9 @@ def main() -> None:
 
 def measure(home: Path, tenants: int, size: Size) -> Measured:
     """Import where that was not done before, then the floor, then one night."""
-    config = Config(home=home.absolute(), nightly=Nightly(processes=PROCESSES))
+    nightly = Nightly(processes=PROCESSES)
+    ration = math.ceil(nightly.searches * min(tenants / FLEET, 1))  # of a small fleet, its share
+    config = Config(home=home.absolute(), nightly=nightly.model_copy(update={"searches": ration}))
     make_secret(home, Disk())
     open_stores(config)
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:

@@ -26,6 +26,7 @@ def train(
     kind: str,
     fingerprint: str,
     start: Model | None = None,
+    learned: Learned | None = None,
 ) -> Model:
     """Train on what happened before the judge window, and on nothing from then on.
 
@@ -37,37 +38,12 @@ def train(
         kind: ALS, or BASELINE for the same blend without factors.
         start: an earlier model to carry on from. Its early factors are used, fitted before its
             own first teach window, and only if that is not after tonight's.
+        learned: what ``study`` of kind ALS told of the same windows, where the caller has it: a
+            baseline's lessons are the same but for the ALS score, which it does not look at.
 
     Cost: one ALS fit (a short one with ``start``), a continuation a window, some Newton steps.
     """
-    learned = study(history, windows, settings, kind=kind, start=start)
-    return _model(learned, history, windows, settings, kind=kind, fingerprint=fingerprint)
-
-
-def train_first(
-    history: History, windows: Windows, settings: TenantSettings, *, fingerprint: str
-) -> tuple[Model, Model]:
-    """A tenant's first baseline and its challenger: each as ``train`` would make it.
-
-    Lessons are the same but for the ALS score, which the baseline does not look at: so they are
-    drawn once.
-    """
-    learned = study(history, windows, settings, kind=ALS)
-    baseline = _model(learned, history, windows, settings, kind=BASELINE, fingerprint=fingerprint)
-    challenger = _model(learned, history, windows, settings, kind=ALS, fingerprint=fingerprint)
-    return baseline, challenger
-
-
-def _model(
-    learned: Learned,
-    history: History,
-    windows: Windows,
-    settings: TenantSettings,
-    *,
-    kind: str,
-    fingerprint: str,
-) -> Model:
-    early, factors, taught = learned
+    early, factors, taught = learned or study(history, windows, settings, kind=kind, start=start)
     without = set(settings.blend.without)
     if kind == BASELINE:
         early = factors = np.zeros((len(history.products), 0), np.float32)

@@ -15,7 +15,7 @@ from factory.rank import rank
 from factory.realised import awaited
 from factory.repeat import bought_before
 from factory.shown import shown
-from factory.train import ALS, template_baseline, train, train_first
+from factory.train import ALS, BASELINE, study, template_baseline, train
 from factory.tune import due, tune
 from factory.windows import choose
 from jobs.again import fingerprint, with_fate
@@ -453,14 +453,14 @@ def _decide(
         why = f"no window holds {least} purchases to judge by; the {model.kind} model serves"
         return _Decided(Verdict(Outcome.TOO_SMALL, why), model, number)
     with watch.during(Stage.TRAIN):
+        told = history, windows, settings
+        learned = None
         if model is None:
-            model, challenger = train_first(
-                history, windows, settings, fingerprint=data.fingerprint
-            )
-        else:
-            challenger = train(
-                history, windows, settings, kind=ALS, fingerprint=data.fingerprint, start=model
-            )
+            learned = study(*told, kind=ALS)
+            model = train(*told, kind=BASELINE, fingerprint=data.fingerprint, learned=learned)
+        challenger = train(
+            *told, kind=ALS, fingerprint=data.fingerprint, start=model, learned=learned
+        )
     if model.trained_through > windows.judge:
         why = (
             f"the incumbent was trained through {day_date(model.trained_through)}, into tonight's "

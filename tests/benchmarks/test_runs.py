@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import cases, fleet, intake, live, night, peers, readme, replay, template
+from benchmarks import cases, fleet, intake, live, middle, night, peers, readme, replay, template
 from benchmarks.day import __main__ as day
 from benchmarks.day import openloop
 from factory.blend import FRESH, REPEAT
@@ -282,6 +282,30 @@ class TestTheOthers:
         assert (second.floor_tenants, second.rows) == (1, len(some[2].lines))
         with pytest.raises(SystemExit, match="done before"):
             fleet.measure(tmp_path, 1)
+
+    def test_middle_measures_a_night_of_tenants_it_made_against_the_bare_library(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sizes = ["--tenants", "2", "--customers", "300", "--products", "60", "--rows", "9000"]
+        monkeypatch.setattr(sys, "argv", ["middle", *sizes, "--json"])
+        middle.main()
+        told = json.loads(capsys.readouterr().out)
+        assert sum(told["outcomes"].values()) == 2
+        assert {"promoted", "rejected"} >= set(told["outcomes"]), "every model was judged"
+        assert {"train", "judge", "rank", "publish"} <= told["stages"].keys()
+        assert told["searches"] == 1, "the share of so few tenants"
+        assert all(ratio > 0 for ratio in told["ratios"].values())
+
+    def test_middle_plants_taste_in_the_year_before_the_night(self) -> None:
+        size = middle.Size(customers=400, products=80, rows=8_000)
+        bought, again, other = (middle.made(size, seed) for seed in (7, 7, 8))
+        assert (bought.ago.min(), bought.ago.max()) == (1, middle.YEAR)
+        assert np.array_equal(bought.product, again.product)
+        assert not np.array_equal(bought.product, other.product)
+        pairs = np.unique(np.stack([bought.customer, bought.product]), axis=1).shape[1]
+        assert pairs < 0.8 * size.rows, "customers come back for their favourites"
+        sold = np.sort(np.bincount(bought.product, minlength=size.products))
+        assert sold[-8:].sum() > 3 * sold[:8].sum(), "some products are far more popular"
 
     def test_live_sets_a_call_beside_a_lookup(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,15 @@ from factory import als
 from factory.blend import Moment, probabilities
 from factory.evidence import as_of, taste
 from factory.prior import PRIOR
-from factory.train import ALS, BASELINE, aligned, study, template_baseline, train, view
+from factory.train import (
+    ALS,
+    BASELINE,
+    aligned,
+    study,
+    template_baseline,
+    train,
+    view,
+)
 from factory.windows import choose
 from schema.records import History, Ids, Model, Windows
 from schema.settings import AlsSettings, BlendSettings, TenantSettings, WindowSettings
@@ -110,6 +118,15 @@ class TestTraining:
         gap = Windows(14, 120, (WINDOWS.judge - 3 * 14, WINDOWS.judge - 14))
         _, _, taught = study(TOLD, gap, SETTINGS, kind=BASELINE)
         assert [lessons.repeat.weight.max() for lessons in taught] == pytest.approx([0.7**2, 1])
+
+
+class TestModelsOfTheSameLessons:
+    def test_are_what_each_would_be_of_its_own(self) -> None:
+        learned = study(TOLD, WINDOWS, SETTINGS, kind=ALS)
+        for kind in (BASELINE, ALS):
+            made = train(TOLD, WINDOWS, SETTINGS, kind=kind, fingerprint="f", learned=learned)
+            assert made.kind == kind
+            assert content(made) == content(trained(TOLD, kind))
 
 
 class TestCarryingOn:

@@ -701,6 +701,14 @@ class TestLinesTheNightHasMade:
 
         assert ready(first, replace(SHOWN, **changed), asked) is None
 
+    @pytest.mark.parametrize("bought", Bought)
+    def test_are_the_same_however_many_lists_are_made_at_once(self, bought: Bought) -> None:
+        lists = [packed(MIXED), b"", packed(FRESH), packed(OWNED), packed(MIXED[:3])]
+        lines = first_lines(PRODUCTS, (), bought)
+
+        assert lines(lists) == [first for body in lists for first in lines([body])]
+        assert lines([]) == []
+
     def test_of_another_form_are_not_shown(self) -> None:
         [first] = first_lines(PRODUCTS, (), Bought.INCLUDE)([packed(MIXED)])
 
