@@ -28,7 +28,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 
 def stopped(process: Process) -> bool:
-    return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    return bool(psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
 
 
 def paused(trial: Trial, point: str) -> Process:
