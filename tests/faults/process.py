@@ -23,7 +23,6 @@ from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
 
-import factory.rank
 import jobs.executors
 import jobs.fleet
 import jobs.night
@@ -99,7 +98,8 @@ def _of(word: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def aim() -> None:
     """Put every point into the product."""
-    rename, commit = Disk.rename, DefaultDialect.do_commit
+    rename = Disk.rename
+    commit: Any = DefaultDialect.do_commit  # has no types
 
     def renamed(self: Disk, path: Path, goal: Path) -> None:
         name = goal.name
@@ -131,9 +131,9 @@ def aim() -> None:
     Nights._concluded = _of("conclude", Nights._concluded)  # type: ignore[method-assign]
     Feedback._take = around("deliver", "delivered", Feedback._take)  # type: ignore[method-assign]
     worked, jobs.night.work = jobs.night.work, work
-    concluded = jobs.night.conclude
-    setattr(jobs.fleet, "conclude", conclude)  # noqa: B010 (not exported, and patched)
-    setattr(jobs.executors, "work", work)  # noqa: B010
+    concluded: Any = vars(jobs.fleet)["conclude"]
+    vars(jobs.fleet)["conclude"] = conclude
+    vars(jobs.executors)["work"] = work
 
 
 def plant(defect: str) -> None:
@@ -146,7 +146,7 @@ def plant(defect: str) -> None:
         case "recorded-first":  # the ledger says "published" before the pointer is swapped
             Nights.conclude_all = _recorded_first(Nights.conclude_all)  # type: ignore[method-assign]
         case "unseeded":  # what is ranked depends on more than the data
-            setattr(jobs.night, "rank", _shuffled(factory.rank.rank))  # noqa: B010
+            vars(jobs.night)["rank"] = _shuffled(vars(jobs.night)["rank"])
         case "no-fence":  # who lost the lease publishes all the same
             nights._published = _unfenced(nights._published)
             editions.Editions._readable = lambda *_: None  # type: ignore[method-assign]

@@ -83,13 +83,14 @@ def twice(world: World) -> int:
     return found
 
 
-def figures(homes: Homes, *, every: int = 1) -> tuple[dict[str, Any], list[str]]:
-    """Cut at every so many words of a night; and which of them the night did not outlast."""
+def figures(homes: Homes, *, every: int = 1, word: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Cut at every so many words of a night (of a kind); and which of them it did not outlast."""
     with homes.copy() as world, Cuts(world) as undisturbed:
         assert whole(world)
     count = Counter[str]()
     stopped = []
-    for at in range(0, len(undisturbed.words), every):
+    of_kind = [at for at, said in enumerate(undisturbed.words) if word in said]
+    for at in of_kind[::every]:
         with homes.copy() as world:
             with Cuts(world, at):
                 resumed = whole(world)
@@ -162,5 +163,5 @@ class TestALedgerThatIsGone:
             }
 
         monkeypatch.setattr(nights_of, "_rows_of", forgetful)
-        found, stopped = figures(homes, every=9)
+        found, stopped = figures(homes, word="committed")
         assert found["double_publish"] or found["lost"] or stopped
