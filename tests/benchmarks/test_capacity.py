@@ -63,4 +63,4 @@ class TestSpark:
         bought = spark.matrix(sold(1))
         assert bought.shape == (6, 4)
         assert bought.sum() == 48
-        assert spark.by_implicit(bought).shape == (6, 4)
+        assert len(spark.by_implicit(bought)) == 6

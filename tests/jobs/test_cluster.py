@@ -3,12 +3,14 @@
 A stand-in takes Ray's place here; tests/scenarios/test_cluster.py runs a night on a real cluster.
 """
 
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -41,7 +43,7 @@ class Stand:
     def remote(self, _: type) -> "Stand":
         return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._start))  # type: ignore[return-value]
 
-    def _start(self, _: Config) -> SimpleNamespace:
+    def _start(self, _: Config) -> "_Named":
         self.started += 1
         number = self.started
 
@@ -66,14 +68,10 @@ class Stand:
         self.killed.append(worker.number)
 
 
-class _Named(SimpleNamespace):
-    number: int
-
+class _Named:
     def __init__(self, number: int, calls: dict[str, Any]) -> None:
-        super().__init__(number=number, **calls)
-
-    def __hash__(self) -> int:
-        return self.number
+        self.number = number
+        self.unfit, self.work = calls["unfit"], calls["work"]
 
 
 def _remote(answer: Callable[..., Any]) -> SimpleNamespace:
@@ -154,9 +152,9 @@ class TestANode:
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
 
     def unfit(self, config: Config, theirs: str = "", host: str = "") -> str:
-        here = cluster.socket.gethostname()
+        here = socket.gethostname()
         worker = cluster.Worker(config)
-        return worker.unfit(theirs or cluster.version("recfactory"), host or here)[1]
+        return worker.unfit(theirs or version("recfactory"), host or here)[1]
 
     def test_that_is_as_the_driver_may_work(self, world: World) -> None:
         assert self.unfit(world.config) == ""
