@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from importlib.metadata import version
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any
 
 import ray
@@ -171,6 +170,7 @@ class _Pool:
         self._asked: SimpleQueue[_Asked | None] = SimpleQueue()
         self._over = threading.Event()
         self._change = threading.Lock()
+        self._workers: set[Any] = set()
         self._keepers = self._ready = 0
         self._none_since = time.monotonic()
         self._why = "every core is taken, or its nodes are gone"
@@ -183,11 +183,13 @@ class _Pool:
             thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: TracebackType | object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         self._over.set()
         for _ in self._threads:
             self._asked.put(None)
-        for thread in self._threads if kind is None else ():
+        for worker in [*self._workers] if kind else ():  # Ctrl-C: nobody waits for what they are at
+            ray.kill(worker)
+        for thread in self._threads:
             thread.join()
 
     def schedule(
@@ -210,6 +212,7 @@ class _Pool:
         lost = 0
         while lost < _STARTS and not self._over.is_set():
             worker = self._actor.remote(self._config, logging.getLogger().level)
+            self._workers.add(worker)
             try:
                 host = self._placed(worker)
                 if host is None:
@@ -225,6 +228,7 @@ class _Pool:
                 self._why = _first(error)
                 self._over.wait(lost * random.uniform(1, 2))  # noqa: S311 (spread, not secret)
             finally:
+                self._workers.discard(worker)
                 ray.kill(worker)
         with self._change:
             self._keepers -= 1

@@ -83,8 +83,8 @@ def _running() -> Iterator[Cluster]:
                         words, env=environment, stdout=log, stderr=log, start_new_session=True
                     )
                 )
-            patiently(lambda: _answers(address), 90, "the head")
-        patiently(lambda: _started(folder / "a.log") and _started(folder / "b.log"), 90, "nodes")
+            log_of = folder / f"{name}.log"
+            patiently(lambda log=log_of: _started(log), 150, f"node {name}")  # type: ignore[misc]
         first, second = (psutil.Process(node.pid) for node in begun)
         yield Cluster(address, environment, (first, second))
     finally:
@@ -114,15 +114,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with suppress(OSError), socket.create_connection((host, int(port)), 1):
-        return True
-    return False
-
-
 def _started(log: Path) -> bool:
-    return b"runtime started" in log.read_bytes()
+    told = log.read_text()
+    assert "PANIC" not in told, told
+    return "runtime started" in told
 
 
 def patiently(there: Callable[[], bool], seconds: float, what: str) -> None:
@@ -196,6 +191,7 @@ def served(home: Path) -> dict[str, dict[str, bytes]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 class TestANodeThatDies:
     def test_costs_its_tenant_an_attempt_and_every_tenant_ends_on_one_edition(
         self, cluster: Cluster, world: World, tmp_path: Path
