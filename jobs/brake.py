@@ -122,6 +122,7 @@ class Waves:
         if tenant in self._of:
             self._size[self._of[tenant]] -= 1
             self._awaited[self._of[tenant]] -= 1
+        self._go_on()
 
     def ended(self, tenant: TenantId, signs: Collection[str]) -> None:
         """A night that was worked on, whichever wave it is of."""
@@ -129,6 +130,14 @@ class Waves:
             self._awaited[self._of[tenant]] -= 1
         self._ended += 1
         self._signs.update(signs)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """To the next wave, once a sample was judged: as soon as those of it that are still at work
+        could not stop it any more, so that one that takes long does not keep all others waiting.
+        """
+        while self._open < self._last and self._sure():
+            self._open += 1
 
     def alike(self) -> Alike | None:
         """What stops the run; None while all is well."""
@@ -138,14 +147,8 @@ class Waves:
                 return Alike(self._open + 1, sign, nights, of)
         return None
 
-    def published(self, tenant: TenantId) -> bool:
-        """Whether a night may be published: its sample was judged, or no sample is awaited.
-
-        A sample is judged as soon as those of it that are still at work could not stop it any
-        more: so one tenant that takes long does not keep everybody else waiting.
-        """
-        while self._open < self._last and self._sure():
-            self._open += 1
+    def may_publish(self, tenant: TenantId) -> bool:
+        """Whether its sample was judged, or no sample is awaited any more."""
         return self._open == self._last or self._of.get(tenant, self._last) < self._open
 
     def _judged(self) -> int:

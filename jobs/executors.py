@@ -62,6 +62,7 @@ class Executor(Protocol):
     def run(self, nights: Iterator[Begun], done: Done) -> None:
         """Work on all of them, taken from the iterator when their turn is near; ``done`` is called
         in this process with those that ended, in any order, and with none while that takes long.
+        Where it raises, work that goes on is stopped.
         """
 
 

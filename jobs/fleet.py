@@ -262,7 +262,7 @@ class _Run:
         self._sealed += worked
         if alike := self._waves.alike():
             self._brake(alike)
-        ready = [one for one in self._sealed if self._waves.published(one[0].tenant.tenant)]
+        ready = [one for one in self._sealed if self._waves.may_publish(one[0].tenant.tenant)]
         for some in _batched(ready, _AT_ONCE):
             self._in_time()
             self._conclude(some)

@@ -198,6 +198,15 @@ class TestAHealthyFleet:
         assert order[:first] == ["worked"] * 9
         assert order.count("published") == len(FLEET)
 
+    def test_some_of_which_were_done_before_is_sampled_by_what_is_missing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run(world, FLEET[:10], NEXT_NIGHT)
+        order = followed(monkeypatch)
+        run(world, FLEET, NEXT_NIGHT)
+        assert order.index("published") == 9
+        assert order.count("worked") == 20
+
     def test_with_tenants_that_are_off_or_frozen_waits_for_none_of_them(self, world: World) -> None:
         for name in FLEET[:10]:
             world.switch(name, Mode.OFF if name < FLEET[5] else Mode.FREEZE)
