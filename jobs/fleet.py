@@ -129,10 +129,11 @@ def run_fleet(
         done(result)
 
     if tasks:
-        check_room(stores, config.nightly, [(task.tenant, task.night) for task in tasks])
+        run = _Run(stores, config, keep)
+        asks = [(task.tenant, task.night) for task in tasks]
+        check_room(stores, config.nightly, asks, run.last)
         _deliver(stores)
         finish(stores, datetime.now(UTC))  # before: who is erased is in no list of tonight
-        run = _Run(stores, config, keep)
         executor(stores, config, tasks).run(run.begun(tasks), run.publish)
     return sorted(results, key=tenant_of)
 
@@ -145,10 +146,9 @@ class _Run:
     ) -> None:
         self._stores, self._config, self._keep = stores, config, keep
         self._lease = timedelta(minutes=config.nightly.tenant_minutes)
+        self.last = stores.nights.last_nights()
         self._searched = Counter(
-            report.night
-            for report in stores.nights.last_nights().values()
-            if report.figures.get("searched")
+            report.night for report in self.last.values() if report.figures.get("searched")
         )
         self._held: dict[TenantId, Lease] = {}
         self._extended = _clock()
@@ -266,8 +266,8 @@ def alarm(stores: Stores, results: Sequence[Result]) -> str | None:
     if len(results) > 1 and codes.total() == len(results):
         [(code, times)] = codes.most_common(1)
         return (
-            f"all {len(results):,} nights failed, {times:,} with {code}: what they share is broken. "
-            "Next: look at the disk, the ledger and the log first."
+            f"all {len(results):,} nights failed, {times:,} with {code}. Next: look for what they "
+            "share (disk, ledger, log) before any single one."
         )
     return None
 

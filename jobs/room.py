@@ -1,6 +1,6 @@
 """Whether a night has room on disk, before anything is touched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from schema.config import Nightly
@@ -16,13 +16,20 @@ _LEAST, _A_CUSTOMER = 64 * 2**10, 8 * 2**10
 """Bytes of a first edition with its models: a list and its first lines fill one or two pages each."""
 
 
-def check_room(stores: Stores, nightly: Nightly, asks: Sequence[tuple[TenantId, date]]) -> None:
+def check_room(
+    stores: Stores,
+    nightly: Nightly,
+    asks: Sequence[tuple[TenantId, date]],
+    last: Mapping[TenantId, NightReport],
+) -> None:
     """See that the new editions and models fit on disk beside the old ones, which go afterwards.
+
+    Args:
+        last: the newest night of each tenant that had one.
 
     Raises:
         Problem: they would not, with how many bytes are missing (``DISK_SPACE``).
     """
-    last = stores.nights.last_nights()
     known = stores.ledger.named([name for name, _ in asks])
     expected = sum(
         _bytes(stores, known[name], last.get(name), night) for name, night in asks if name in known

@@ -14,11 +14,10 @@ from unittest.mock import patch
 
 import numpy as np
 
+from factory.train import train
 from jobs import executors, night
 from jobs.night import Begun
 from schema.records import Conclusion, Model
-
-train = night.train
 
 
 def loops_in_c(*_: Any) -> None:

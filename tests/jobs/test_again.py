@@ -13,7 +13,7 @@ from jobs.cli.night import as_line
 from jobs.fleet import Task, due, run_fleet
 from jobs.schedule import wave
 from schema.config import Config, Nightly
-from schema.errors import Problem, Refused
+from schema.errors import FactoryError, Problem, Refused
 from schema.names import Again
 from schema.records import Lease, NightReport
 from tests.world import ACME, BETA, NIGHT, NOW, World, tables
@@ -102,7 +102,12 @@ class TestADefect:
     ) -> None:
         failing(monkeypatch, ValueError("never seen"))
         drawn: list[tuple[float, float]] = []
-        monkeypatch.setattr(random, "uniform", lambda *of: drawn.append(of) or of[0])
+
+        def uniform(low: float, high: float) -> float:
+            drawn.append((low, high))
+            return low
+
+        monkeypatch.setattr(random, "uniform", uniform)
         config = configured(world, attempts=3)
         wave(world.stores, config, at(NOW))
         first = again_at(world) - NOW
@@ -157,16 +162,16 @@ class TestARefusal:
     def test_of_these_data_uses_up_no_attempt(
         self, world: World, at: Set, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        failing(monkeypatch, night.FactoryError(Refused("no", "mend", "NO"), ACME, "validate"))
+        failing(monkeypatch, FactoryError(Refused("no", "mend", "NO"), ACME, "validate"))
         wave(world.stores, configured(world), at(NOW))
         assert of(world).attempts == 0
-        assert "once other data came" in outlook(of(world))
+        assert "does once other data came" in outlook(of(world))
 
     def test_by_damaged_files_is_no_refusal_and_ends(
         self, world: World, at: Set, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         worked = failing(
-            monkeypatch, night.FactoryError(Problem("torn", "mend", "TORN"), ACME, "validate")
+            monkeypatch, FactoryError(Problem("torn", "mend", "TORN"), ACME, "validate")
         )
         for hours in range(5):
             wave(world.stores, configured(world), at(NOW + timedelta(hours=hours)))

@@ -35,8 +35,9 @@ class Small(Disk):
 
 def missing(world: World, free: int, asks: list[tuple[TenantId, date]], spare: int = 0) -> int:
     """How many bytes the night says are missing; 0 where it would start."""
+    last = world.stores.nights.last_nights()
     try:
-        check_room(replace(world.stores, disk=Small(free)), Nightly(spare_bytes=spare), asks)
+        check_room(replace(world.stores, disk=Small(free)), Nightly(spare_bytes=spare), asks, last)
     except Problem as problem:
         assert problem.code == "DISK_SPACE"
         found = re.search(r"([0-9,]+) bytes are missing", problem.what)

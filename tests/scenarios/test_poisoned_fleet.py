@@ -63,16 +63,16 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Every tenant has a first night; in the second the poisoned ones go wrong."""
     folder = tmp_path_factory.mktemp("fleet")
     world = open_world(folder)
-    for name in [*HEALTHY, *POISONED]:
-        world.add(name)
-        world.import_(name, tables(name, customers=30, products=12))
-        assert world.night(name, NIGHT).published
+    for tenant in [*HEALTHY, *POISONED]:
+        world.add(tenant)
+        world.import_(tenant, tables(tenant, customers=30, products=12))
+        assert world.night(tenant, NIGHT).published
     twin = _twin_of(world, tmp_path_factory.mktemp("twin"))
     _damage(world)
     world = _configured(world, processes=3, attempts=2, tenant_minutes=0.25, tenant_bytes=2 * 2**30)
     with pytest.MonkeyPatch.context() as patching:
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-            patching.setenv(name, "1")
+        for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+            patching.setenv(variable, "1")
         patching.setattr(executors, "_work", poisons.work)
         patching.setattr(executors, "_PAUSE", 0.05)
         mixed = [name for pair in zip(POISONED, HEALTHY, strict=False) for name in pair]
