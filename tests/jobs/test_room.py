@@ -49,7 +49,7 @@ def missing(world: World, free: int, asks: list[tuple[TenantId, date]], spare: i
 class TestRoom:
     def test_too_little_is_told_in_bytes(self, world: World) -> None:
         lacking = missing(world, 1000, BOTH)
-        assert lacking > 2 * 60 * 2**10  # two tenants of sixty customers
+        assert lacking > 2 * 60 * 2**10
         assert missing(world, 1000 + lacking, BOTH) == 0
         assert missing(world, 1000 + lacking - 1, BOTH) == 1
 
