@@ -66,7 +66,7 @@ def outlook(report: NightReport) -> str:
             at = datetime.fromisoformat(figures["again_at"])
             return f"`recfactory schedule` tries again after {at:%H:%M} UTC; or mend the cause above, then run {by_hand}"
         case Again.DATA:
-            return f"mend the data or settings, then run {by_hand}; `recfactory schedule` tries again once other data came"
+            return f"mend the data or settings, then run {by_hand}; `recfactory schedule` does once other data came"
         case Again.BY_HAND:
             times = figures["attempts"]
             return f"given up after {times} attempt{'s' * (times != 1)}; mend the cause above, then repeat by hand with {by_hand}"

@@ -149,7 +149,9 @@ def run_fleet(
         done(result)
 
     if tasks:
-        check_room(stores, config.nightly, [(task.tenant, task.night) for task in tasks])
+        run = patiently(stores.engine, lambda: _Run(stores, config, keep))
+        asks = [(task.tenant, task.night) for task in tasks]
+        check_room(stores, config.nightly, asks, run.last)
         _deliver(stores)
         # before: who is erased is in no list of tonight
         patiently(stores.engine, lambda: finish(stores, datetime.now(UTC)))
@@ -157,7 +159,6 @@ def run_fleet(
             for task in tasks:
                 keep(task, braked(brake.because))
         else:
-            run = patiently(stores.engine, lambda: _Run(stores, config, keep))
             run.run(executor(stores, config, tasks), tasks)
     return sorted(results, key=tenant_of)
 
@@ -178,9 +179,9 @@ class _Run:
     ) -> None:
         self._stores, self._config, self._keep = stores, config, keep
         self._lease = timedelta(minutes=config.nightly.tenant_minutes)
-        self._last = stores.nights.last_nights()
+        self.last = stores.nights.last_nights()
         self._searched = Counter(
-            report.night for report in self._last.values() if report.figures.get("searched")
+            report.night for report in self.last.values() if report.figures.get("searched")
         )
         self._left: list[Task] = []
         self._held: dict[TenantId, Begun] = {}
@@ -227,13 +228,13 @@ class _Run:
 
     def _planned(self, tasks: Sequence[Task]) -> list[Task]:
         """Wave after wave; those that will hardly be in time, and those that were done, at the end."""
-        known = {task for task in tasks if _done(self._last.get(task.tenant), task)}
+        known = {task for task in tasks if _done(self.last.get(task.tenant), task)}
         new = [task for task in tasks if task not in known]
         after: list[Task] = []
         if minutes := self._config.nightly.deadline_minutes:
             budget = minutes * 60 * workers(self._config.nightly)
-            value = _values(self._stores, self._config, self._last)
-            new, after = in_time(new, _seconds(self._last), value, budget)
+            value = _values(self._stores, self._config, self.last)
+            new, after = in_time(new, _seconds(self.last), value, budget)
         rule = self._config.nightly.brake
         *samples, rest = waves(new, rule, max((task.night for task in new), default=None))
         order = [*samples, [*rest, *after]]
@@ -436,8 +437,8 @@ def alarm(stores: Stores, results: Sequence[Result]) -> str | None:
     if len(results) > 1 and codes.total() == len(results):
         [(code, times)] = codes.most_common(1)
         return (
-            f"all {len(results):,} nights failed, {times:,} with {code}: what they share is broken. "
-            "Next: look at the disk, the ledger and the log first."
+            f"all {len(results):,} nights failed, {times:,} with {code}. Next: look for what they "
+            "share (disk, ledger, log) before any single one."
         )
     return None
 

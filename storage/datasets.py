@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schema.errors import Problem
 from schema.rowhash import joined
 from schema.tables import HOW, IMPORTED, How
 from storage import durable
@@ -131,14 +130,6 @@ class Datasets:
         """
         files = (self._folder(uid) / "interactions").glob("*.parquet")
         return sum(file.stat().st_size for file in files)
-
-    def customers(self, uid: str) -> int:
-        """How many customers were accepted; 0 where that cannot be read."""
-        try:
-            files = self.files(uid, "customers")
-            return sum(int(pq.read_metadata(file).num_rows) for file in files)
-        except (Problem, pa.ArrowException, OSError):
-            return 0
 
     def stamp(self, uid: str) -> tuple[int, int, int] | None:
         """Changes whenever the accepted data do; costs one system call."""

@@ -72,9 +72,8 @@ WAYS: Mapping[str, tuple[str, Callable[..., Any]]] = {
 
 
 def work(begun: Begun) -> Conclusion:
-    """In the place of ``jobs.executors._work``."""
-    if begun.tenant.tenant not in WAYS:
-        return executors._work(begun)
-    name, way = WAYS[begun.tenant.tenant]
+    """In the place of ``jobs.executors._work``; tells which worker it was."""
+    name, way = WAYS.get(begun.tenant.tenant, ("train", train))
     with patch.object(night, name, way):
-        return executors._work(begun)
+        end = executors._work(begun)
+    return replace(end, figures={**end.figures, "worker": os.getpid()})

@@ -165,7 +165,7 @@ class TestARefusal:
         failing(monkeypatch, FactoryError(Refused("no", "mend", "NO"), ACME, "validate"))
         wave(world.stores, configured(world), at(NOW))
         assert of(world).attempts == 0
-        assert "once other data came" in outlook(of(world))
+        assert "does once other data came" in outlook(of(world))
 
     def test_by_damaged_files_is_no_refusal_and_ends(
         self, world: World, at: Set, monkeypatch: pytest.MonkeyPatch

@@ -35,8 +35,9 @@ class Small(Disk):
 
 def missing(world: World, free: int, asks: list[tuple[TenantId, date]], spare: int = 0) -> int:
     """How many bytes the night says are missing; 0 where it would start."""
+    last = world.stores.nights.last_nights()
     try:
-        check_room(replace(world.stores, disk=Small(free)), Nightly(spare_bytes=spare), asks)
+        check_room(replace(world.stores, disk=Small(free)), Nightly(spare_bytes=spare), asks, last)
     except Problem as problem:
         assert problem.code == "DISK_SPACE"
         found = re.search(r"([0-9,]+) bytes are missing", problem.what)
@@ -48,7 +49,7 @@ def missing(world: World, free: int, asks: list[tuple[TenantId, date]], spare: i
 class TestRoom:
     def test_too_little_is_told_in_bytes(self, world: World) -> None:
         lacking = missing(world, 1000, BOTH)
-        assert lacking > 2 * 60 * 2**10  # two tenants of sixty customers
+        assert lacking > 2 * 60 * 2**10
         assert missing(world, 1000 + lacking, BOTH) == 0
         assert missing(world, 1000 + lacking - 1, BOTH) == 1
 

@@ -22,6 +22,7 @@ from schema.codes import CODES
 from schema.names import Mode, Outcome, TenantId
 from schema.records import Verdict
 from schema.tables import TABLES
+from storage.durable import Disk
 from tests.serving.morning import Night, one_night
 from tests.world import ACME, BETA, TEMPLATE, World, tables, write_files
 
@@ -590,6 +591,27 @@ class TestNight:
         assert done.status == 1
         editions = {t["tenant"]: t["edition"] for t in cli.well("tenant", "list", "--json").json}
         assert editions == {"acme": 2, "beta": 2, "empty": None}
+
+    def test_of_all_is_an_alarm_while_no_tenant_is_on(
+        self, cli: Cli, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.switch(ACME, Mode.OFF)
+        world.switch(BETA, Mode.FREEZE)
+
+        assert cli("night", "--all", "--date", "2026-04-02").status == 1
+
+        assert "no tenant is on (1 frozen, 1 off)" in caplog.text
+
+    def test_without_room_on_disk_fails_with_1_and_the_bytes_that_are_missing(
+        self, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Disk, "free", lambda *_: 10**6)
+
+        done = cli("night", "--all", "--date", "2026-04-02")
+
+        assert done.status == 1
+        assert "DISK_SPACE: " in done.told
+        assert " bytes are missing, nothing was begun" in done.told
 
     def test_of_many_is_summed_up_instead_of_a_row_for_each(
         self, cli: Cli, monkeypatch: pytest.MonkeyPatch

@@ -63,10 +63,10 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Every tenant has a first night; in the second the poisoned ones go wrong."""
     folder = tmp_path_factory.mktemp("fleet")
     world = open_world(folder)
-    for name in [*HEALTHY, *POISONED]:
-        world.add(name)
-        world.import_(name, tables(name, customers=30, products=12))
-        assert world.night(name, NIGHT).published
+    for tenant in [*HEALTHY, *POISONED]:
+        world.add(tenant)
+        world.import_(tenant, tables(tenant, customers=30, products=12))
+        assert world.night(tenant, NIGHT).published
     twin = _twin_of(world, tmp_path_factory.mktemp("twin"))
     _damage(world)
     world = _configured(world, processes=3, attempts=2, tenant_minutes=0.25, tenant_bytes=2 * 2**30)
@@ -146,3 +146,23 @@ class TestAPoisonedTenant:
 
     def test_that_learnt_nonsense_is_not_promoted(self, fleet: Fleet) -> None:
         assert fleet.results[TenantId("nonsense")].outcome in (Outcome.REJECTED, Outcome.FAILED)
+
+
+class TestAWorkerThatRanOutOfMemory:
+    def test_takes_no_other_night_and_costs_the_next_one_nothing(
+        self, empty_world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hungry, next_one = TenantId("hungry"), TenantId("next")
+        for name in (hungry, next_one):
+            empty_world.add(name)
+            empty_world.import_(name, tables(name, customers=30, products=12))
+        world = _configured(empty_world, processes=1, attempts=1, tenant_bytes=2 * 2**30)
+        monkeypatch.setattr(executors, "_work", poisons.work)
+        tasks = [Task(hungry, NIGHT), Task(next_one, NIGHT)]
+        bad, good = run_fleet(world.stores, world.config, tasks, lambda _: None)
+        assert isinstance(bad, NightReport)
+        assert isinstance(good, NightReport)
+        assert bad.figures["code"] == "NIGHT_MEMORY"
+        assert good.published
+        assert good.attempts == 0
+        assert good.figures["worker"] != bad.figures["worker"]
