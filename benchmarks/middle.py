@@ -82,7 +82,7 @@ class Measured:
     Attributes:
         wall, core_seconds: of the night, processes' start-up included; floor_wall: of the fits
             and recommends on as many processes, if they did nothing else.
-        stages: milliseconds a tenant by stage, by the clock of the worker.
+        stages: milliseconds a tenant by stage, of the worker's core.
     """
 
     tenants: int
@@ -145,7 +145,7 @@ def measure(home: Path, tenants: int, size: Size) -> Measured:
         core_seconds=core,
         floor_wall=sum(seconds for seconds, _ in floors) / PROCESSES,
         floor_core_seconds=sum(seconds for _, seconds in floors),
-        stages=by_stage(night),
+        stages=by_stage(night, "core_seconds"),
         outcomes=dict(Counter(_word(result) for result in night).most_common()),
         searches=sum(
             bool(result.figures.get("searched"))

@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.sparse import coo_matrix, csr_matrix
 
-from benchmarks.fleet import fits, spread
+from benchmarks.fleet import fits
 from jobs.demo import Part, parts
 
 FACTORS, ITERATIONS, SHOWN = 32, 15, 10
@@ -61,7 +61,8 @@ def main(words: Sequence[str] | None = None) -> None:
     given = asked.parse_args(words)
     spark, began = started()
     try:
-        chosen = spread([part for part in parts() if fits(part)], given.tenants)
+        fitting = [part for part in parts() if fits(part)]
+        chosen = fitting[:: -(-len(fitting) // given.tenants)]
         found = [compared(spark, part) for part in chosen]
     finally:
         spark.stop()
@@ -123,7 +124,7 @@ def timed(work: Any) -> tuple[float, float]:
 def core_seconds() -> float:
     me = psutil.Process()
     spent = [each.cpu_times() for each in (me, *me.children(recursive=True))]
-    return sum(each.user + each.system for each in spent)
+    return float(sum(each.user + each.system for each in spent))
 
 
 def by_implicit(bought: csr_matrix) -> NDArray[np.int32]:
@@ -134,7 +135,7 @@ def by_implicit(bought: csr_matrix) -> NDArray[np.int32]:
     shown, _ = model.recommend(
         np.arange(bought.shape[0]), bought, N=SHOWN, filter_already_liked_items=False
     )
-    return shown
+    return np.asarray(shown, np.int32)
 
 
 def by_spark(spark: Any, bought: csr_matrix) -> list[Any]:

@@ -114,7 +114,7 @@ def aim() -> None:
     def committed(self: DefaultDialect, connection: Any) -> None:
         word = _act[-1] if _act else ""
         arrive({"begin": "lease", "conclude": "commit"}.get(word, ""))
-        commit(self, connection)  # type: ignore[no-untyped-call]
+        commit(self, connection)
         arrive({"begin": "leased", "conclude": "committed"}.get(word, ""))
 
     def work(stores: Any, template: Any, begun: jobs.night.Begun, now: datetime) -> Any:

@@ -3,6 +3,7 @@
 A stand-in takes Ray's place here; tests/scenarios/test_cluster.py runs a night on a real cluster.
 """
 
+import logging
 import socket
 import sys
 import time
@@ -150,10 +151,11 @@ class TestANode:
     @pytest.fixture(autouse=True)
     def _tokens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setattr(cluster, "prepare", lambda *_: None)  # this is no worker's process
 
     def unfit(self, config: Config, theirs: str = "", host: str = "") -> str:
         here = socket.gethostname()
-        worker = cluster.Worker(config)
+        worker = cluster.Worker(config, logging.WARNING)
         return worker.unfit(theirs or version("recfactory"), host or here)[1]
 
     def test_that_is_as_the_driver_may_work(self, world: World) -> None:
