@@ -155,10 +155,12 @@ class TestBrokenRanking:
     def test_leaves_nothing_of_that_night_on_disk(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(fleet, "_AT_ONCE", 4)
         before = files(world)
         break_ranking(monkeypatch)
-        run(world, FLEET, NEXT_NIGHT)
+        results = run(world, FLEET, NEXT_NIGHT)
         assert files(world) == before
+        assert {type(result) for result in results} == {NightReport, Failure}
 
     def test_says_which_wave_what_was_alike_and_what_to_do(
         self, world: World, monkeypatch: pytest.MonkeyPatch
@@ -455,3 +457,4 @@ def a_minute_each(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(night, "_work", work)
     monkeypatch.setattr(fleet, "_clock", lambda: moment)
+    monkeypatch.setattr(fleet, "_AT_ONCE", 4)  # some are never begun
