@@ -53,6 +53,12 @@ def fingerprint(stores: Stores, tenant: Tenant) -> str:
     return dataset.fingerprint if dataset else ""
 
 
+def given_up(report: NightReport) -> bool:
+    """Whether only a person tries it again: a dead letter."""
+    told = report.figures
+    return told.get("again") == Again.BY_HAND and told.get("code") != DEADLINE
+
+
 def outlook(report: NightReport) -> str:
     """What becomes of a night that failed, and what a person can do, in one sentence."""
     figures = report.figures

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from jobs.again import outlook
+from jobs.again import given_up, outlook
 from jobs.brake import FLEET_BRAKE
 from jobs.fleet import Result, exit_status, flagged, tenant_of
 from jobs.progress import NOT_RUN, word_of
@@ -221,10 +221,9 @@ def next_step_of(because: str, tenant: TenantId) -> str:
 def _failure(result: Result) -> Case:
     own = result.figures.get("code") if isinstance(result, NightReport) else result.code
     tenant = tenant_of(result)
-    if isinstance(result, NightReport):
+    step = next_step_of(result.because, tenant)
+    if isinstance(result, NightReport) and given_up(result):
         step = outlook(result)
-    else:
-        step = next_step_of(result.because, tenant)
     return Case(tenant, _night_of(result), own or "FAILED", result.because, step)
 
 

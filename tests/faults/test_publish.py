@@ -36,6 +36,7 @@ TINY = TenantSettings(
     windows=WindowSettings(days=(7,), min_pairs=8),
     als=AlsSettings(factors=2, iterations=2, regularization=1.0),
     blend=BlendSettings(sample=1_000, teach_windows=1),
+    unchanged="retrain",
 )
 FOURTH_NIGHT = date(2026, 4, 4)
 UID = f"t-uid-of-{ACME}"

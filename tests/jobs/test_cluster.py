@@ -44,7 +44,7 @@ class Stand:
     def remote(self, _: type) -> "Stand":
         return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._start))  # type: ignore[return-value]
 
-    def _start(self, _: Config) -> "_Named":
+    def _start(self, *_: object) -> "_Named":
         self.started += 1
         number = self.started
 
