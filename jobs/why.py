@@ -9,7 +9,7 @@ from typing import Any
 from jobs.again import outlook
 from jobs.fleet import flagged
 from jobs.progress import word_of
-from jobs.summary import Case
+from jobs.summary import Case, next_step_of
 from schema.names import Delivered, Mode, Outcome
 from schema.records import NightReport, Tenant
 from storage.editions import Current
@@ -171,7 +171,8 @@ def advice(facts: Facts) -> str:
         return f"{first} `recfactory night {name}`"
     night = facts.nights[0]
     if night.outcome is Outcome.FAILED:
-        return outlook(night)
+        known = "again" in night.figures  # nights before 0.5 do not say
+        return outlook(night) if known else next_step_of(night.because, name)
     if night.outcome is Outcome.HELD:
         return (
             f"look for a leak in the data (`recfactory model list {name}`), then `recfactory "
