@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,19 @@ def main() -> None:
 def measure(home: Path, every: int, *, quiet: bool = True) -> Measured:
     """Import where that was not done before, then one night, then the floor."""
     made = parts()[::every]  # they come by size, the largest first
+    config, names = imported(home, made, quiet=quiet)
+    night = alone(config, names, NIGHTS[-1])
+    if not night.tenants:
+        raise SystemExit(
+            f"every night in {home} was done before: measure in a copy of a fresh home"
+        )
+    done = [part for part in made if f"m{part.number}" in night.tenants]
+    floors = [floor(part) for part in done if fits(part)]
+    return Measured(night, sum(len(part.lines) for part in done), sum(floors), len(floors))
+
+
+def imported(home: Path, made: Sequence[Part], *, quiet: bool) -> tuple[Config, list[TenantId]]:
+    """A home with these manufacturers; those that are there already stay as they are."""
     config = Config(home=home.absolute())
     make_secret(home, Disk())
     stores = open_stores(config)
@@ -135,15 +148,13 @@ def measure(home: Path, every: int, *, quiet: bool = True) -> Measured:
             stores, config, made, home / "demo", lambda *_: progress.advance(task), by="benchmark"
         )
     stores.engine.dispose()
-    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        night = alone.submit(timed, config, names).result()
-    if not night.tenants:
-        raise SystemExit(
-            f"every night in {home} was done before: measure in a copy of a fresh home"
-        )
-    done = [part for part in made if f"m{part.number}" in night.tenants]
-    floors = [floor(part) for part in done if fits(part)]
-    return Measured(night, sum(len(part.lines) for part in done), sum(floors), len(floors))
+    return config, names
+
+
+def alone(config: Config, names: list[TenantId], night: date) -> Night:
+    """One night of all of them, in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as one:
+        return one.submit(timed, config, names, night).result()
 
 
 def fits(part: Part) -> bool:
@@ -166,13 +177,13 @@ def floor(part: Part) -> float:
     return time.process_time() - begin
 
 
-def timed(config: Config, names: list[TenantId]) -> Night:
+def timed(config: Config, names: list[TenantId], night: date) -> Night:
     """One night of all of them."""
     stores = open_stores(config)
     began = datetime.now(UTC)
     with Memory() as memory:
         begin, own, used = time.perf_counter(), time.process_time(), _core_seconds()
-        tasks = tonight(stores, names, NIGHTS[-1], began)
+        tasks = tonight(stores, names, night, began)
         results = run_fleet(stores, config, tasks, lambda _: None)
         wall, core = time.perf_counter() - begin, _core_seconds() - used
         driver = time.process_time() - own

@@ -17,7 +17,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import cases, fleet, intake, live, middle, night, peers, readme, replay, template
+from benchmarks import (
+    cases,
+    fleet,
+    intake,
+    live,
+    middle,
+    night,
+    peers,
+    readme,
+    replay,
+    second,
+    template,
+)
 from benchmarks.day import __main__ as day
 from benchmarks.day import openloop
 from factory.blend import FRESH, REPEAT
@@ -278,15 +290,33 @@ class TestTheOthers:
     ) -> None:
         """A run that was interrupted and goes on must not divide its time by what it did not do."""
         world = two_tenants(tmp_path, nightly={"executor": "in-process"})
-        monkeypatch.setattr(fleet, "NIGHTS", (NIGHT,))
 
-        first = fleet.timed(world.config, [ACME])
-        second = fleet.timed(world.config, [ACME, BETA])
+        one = fleet.timed(world.config, [ACME], NIGHT)
+        both = fleet.timed(world.config, [ACME, BETA], NIGHT)
 
         report = world.stores.nights.last_nights()[BETA]
-        assert (first.tenants, second.tenants) == ((ACME,), (BETA,))
-        assert second.clock["rank"] == pytest.approx(1000 * report.figures["seconds"]["rank"])
-        assert sum(second.outcomes.values()) == 1
+        assert (one.tenants, both.tenants) == ((ACME,), (BETA,))
+        assert both.clock["rank"] == pytest.approx(1000 * report.figures["seconds"]["rank"])
+        assert sum(both.outcomes.values()) == 1
+
+    def test_second_costs_almost_nothing_where_nothing_came(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Half of them sold nothing in the week between the nights."""
+        idle = [
+            part._replace(lines=part.lines[part.lines["transaction_timestamp"] < "2017-12-20"])
+            for part in map(sold, range(1, 7))
+        ]
+        monkeypatch.setattr(second, "parts", lambda: [*idle, *map(sold, range(7, 13))])
+        second.main(["--home", str(tmp_path), "--json"])
+        told = json.loads(capsys.readouterr().out)
+        assert told["outcomes"] == {
+            "first": {"too_small": 12},
+            "second": {"unchanged": 6, "too_small": 6},
+        }
+        assert 0 < told["new_rows"] < 0.2
+        with pytest.raises(SystemExit, match="fresh copy"):
+            second.main(["--home", str(tmp_path)])
 
     def test_middle_measures_a_night_of_tenants_it_made_against_the_bare_library(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
