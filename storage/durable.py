@@ -266,6 +266,9 @@ def sealed_after(
     same content it is taken over, if it is in use it stays and the next number is tried, else
     nobody ever saw it and it is replaced.
 
+    Args:
+        folder: by number; two below the tenant's own.
+
     Returns:
         The number and the SHA-256 of the manifest.
     """
@@ -276,10 +279,12 @@ def sealed_after(
         except Problem as problem:
             if problem.code != "SEALED":
                 raise
-        if in_use(number):
-            number += 1
-        else:
-            discard(disk, folder(number))
+        # Whoever points to it holds this lock: a worker that wakes up late may be the one who asks.
+        with locked(folder(number).parent.parent):
+            used = in_use(number)
+            if not used:
+                discard(disk, folder(number))
+        number += used
 
 
 def content(data: bytes) -> Callable[[Path], None]:
