@@ -63,9 +63,9 @@ fuzz: setup ## a minute of mutated deliveries: no crash, no hang, no memory abov
 	RECFACTORY_FUZZ_SECONDS=$${RECFACTORY_FUZZ_SECONDS:-60} $(BIN)/pytest -q tests/faults/test_fuzz_import.py
 
 # Everything that CI tries in small, at full size, by the tests of tests/faults and the swaps of a day.
-# RECFACTORY_FAULTS_SEED=2 kills and flips elsewhere. Hundreds of real nights.
+# FAULTS_SEED=2 kills and flips elsewhere. Hundreds of real nights.
 faults: setup ## kills, crashes, full disks and lost ledgers at full size, with their figures (docs/faults.md)
-	RECFACTORY_FAULTS=full $(BIN)/pytest -q --timeout 0 tests/faults tests/scenarios/test_day.py
+	FAULTS=full $(BIN)/pytest -q --timeout 0 tests/faults tests/scenarios/test_day.py
 
 lock: ## resolve the dependencies anew (maintainers)
 	.boot/bin/uv pip compile -q --upgrade $(COMPILE) requirements-boot.in -o requirements-boot.lock

@@ -204,7 +204,7 @@ class Trial:
             figures = {
                 key: value
                 for key, value in report.figures.items()
-                if key not in ("feedback_until", "seconds", "memory")
+                if key not in ("feedback_until", "seconds", "core_seconds", "memory")
             }
             told[name] = report.outcome, report.because, report.published, report.model, figures
         return End(self.served(), files, told)

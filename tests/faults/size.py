@@ -2,8 +2,8 @@
 
 import os
 
-FULL = os.environ.get("RECFACTORY_FAULTS") == "full"
-SEED = int(os.environ.get("RECFACTORY_FAULTS_SEED", "1"))
+FULL = os.environ.get("FAULTS") == "full"
+SEED = int(os.environ.get("FAULTS_SEED", "1"))
 
 
 def size(ci: int, full: int) -> int:

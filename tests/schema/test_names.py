@@ -56,7 +56,7 @@ class TestTheWords:
         ("kind", "words"),
         [
             (Mode, "on freeze off"),
-            (Outcome, "promoted rejected held too_small frozen off failed"),
+            (Outcome, "promoted rejected held too_small unchanged frozen off failed"),
             (Event, "view click add_to_cart purchase return rating"),
             (FeedbackKind, "shown clicked accepted dismissed purchased"),
             (Status, "sellable out_of_stock discontinued"),
