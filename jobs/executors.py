@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, TimeoutError, wait
@@ -17,6 +18,7 @@ from multiprocessing import get_context
 from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from jobs.memory import NIGHT_MEMORY, capped, ended_by_kernel
 from jobs.night import Begun, failed, work
@@ -233,6 +235,8 @@ _SPOILT: list[TenantId] = []
 def prepare(config: Config, level: int) -> None:
     """Make this process a worker that logs from a level on."""
     start_log(level)
+    # Or implicit's progress bar, shown or not, makes a semaphore that a worker's end leaves behind.
+    tqdm.set_lock(threading.RLock())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ends a loop in C too, which hears no handler
     _CONFIG[:] = [config]
 

@@ -55,7 +55,7 @@ class TestTheFile:
     def test_tells_failures_by_code_and_the_brake(self, tmp_path: Path) -> None:
         found = series(written(tmp_path, ILL))
         assert found["failures", "DATA_BROKEN"] == 1
-        assert (found["exit_status", ""], found["braked", ""]) == (1, 1)
+        assert (found["exit_status", ""], found["braked", ""]) == (3, 1)
 
     def test_names_no_tenant_however_many_there_are(self, tmp_path: Path) -> None:
         some = written(tmp_path, told(*(broken(TenantId(f"t{n}")) for n in range(3))))
