@@ -31,8 +31,8 @@ class Five:
         told = [process.communicate(timeout=900)[0] for process in started]
         self.lines: list[dict[str, Any]] = [line for out in told for line in json.loads(out)]
         self.codes = Counter(line["code"] for line in self.lines if "code" in line)
-        published = (trial.world.folder / "published").read_text().split()
-        self.publishes = Counter(published)
+        published = trial.world.folder / "published"
+        self.publishes = Counter(published.read_text().split() if published.exists() else ())
 
     def errors(self) -> int:
         """Lines that no operator should see."""
@@ -66,4 +66,4 @@ class TestFiveSchedulers:
     def test_would_be_seen_to_publish_more_than_once_without_leases(self, fleet: Fleet) -> None:
         with fleet.trial(RECFACTORY_NIGHTLY__EXECUTOR="in-process") as trial:
             five = Five(trial, FAULTS_PLANT="no-lease")
-            assert max(five.publishes.values()) > 1 or five.errors()
+            assert set(five.publishes.values()) != {1} or five.errors()
