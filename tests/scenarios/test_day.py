@@ -47,7 +47,7 @@ def in_every_worker(made: Running, key: str, seen: Callable[[int, Any], bool]) -
     Several ask at once: whichever worker is idle takes the next line, and with one line at a time
     that may be the same one for long.
     """
-    workers = set()
+    workers: set[str] = set()
     end = time.monotonic() + 30
     with ThreadPoolExecutor(8) as people:
         while len(workers) < 2 and time.monotonic() < end:
