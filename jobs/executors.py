@@ -38,7 +38,7 @@ AHEAD = 4
 _PAUSE = 0.5
 """Seconds before a night whose worker was lost is tried again; twice as long each time."""
 
-_TOGETHER = 0.2
+_TOGETHER = 1.0
 """Seconds for which nights that ended are gathered, to be published in one transaction."""
 
 _UNFIT = 75

@@ -35,7 +35,7 @@ from storage.objects import (
 )
 
 LISTS, PRODUCTS, SEGMENTS = "lists.lmdb", "products.json", "segments.json"
-GROUNDS = "grounds.npy"
+GROUNDS = "grounds.bin"
 CURRENT = "CURRENT"
 _ITS_OWN = {"format", "number", "files"}
 """Of a manifest: what every sealed folder says of itself."""

@@ -66,7 +66,7 @@ class TestAPlantedCustomer:
         found = " ".join(hits(canary.config.home))
         for store in (
             "data/customers/", "data/interactions/", "data/quarantine/", "data/aside/", "taken/",
-            "refused/", "ledger.db", ".spool", ".stuck", "e000001/lists.lmdb", "e000001/grounds.npy",
+            "refused/", "ledger.db", ".spool", ".stuck", "e000001/lists.lmdb", "e000001/grounds.bin",
             "e000002/lists.lmdb",
         ):  # fmt: skip
             assert store in found, store

@@ -61,12 +61,12 @@ def editions(tmp_path: Path) -> Editions:
 class TestTheFile:
     @pytest.mark.parametrize("size", [(3, 4, 2), (3, 4, 0), (0, 4, 2), (0, 0, 0)])
     def test_comes_back_as_it_was_made(self, size: tuple[int, int, int], tmp_path: Path) -> None:
-        (tmp_path / "g.npy").write_bytes(packed(grounds(*size)))
-        assert same(mapped(tmp_path / "g.npy"), grounds(*size))
+        (tmp_path / "g.bin").write_bytes(packed(grounds(*size)))
+        assert same(mapped(tmp_path / "g.bin"), grounds(*size))
 
     def test_is_mapped_and_cannot_be_written(self, tmp_path: Path) -> None:
-        (tmp_path / "g.npy").write_bytes(packed(grounds()))
-        found = mapped(tmp_path / "g.npy")
+        (tmp_path / "g.bin").write_bytes(packed(grounds()))
+        found = mapped(tmp_path / "g.bin")
         for array in (found.factors, found.cells, found.customers):
             assert not array.flags.owndata
             with pytest.raises(ValueError, match="read-only"):
@@ -74,18 +74,19 @@ class TestTheFile:
 
     def test_outlives_its_name(self, tmp_path: Path) -> None:
         """An edition may be removed while somebody still ranks by it."""
-        (tmp_path / "g.npy").write_bytes(packed(grounds()))
-        found = mapped(tmp_path / "g.npy")
-        (tmp_path / "g.npy").unlink()
+        (tmp_path / "g.bin").write_bytes(packed(grounds()))
+        found = mapped(tmp_path / "g.bin")
+        (tmp_path / "g.bin").unlink()
         assert same(found, grounds())
 
     def test_of_the_same_grounds_has_the_same_bytes(self) -> None:
         assert packed(grounds()) == packed(grounds())
 
-    def test_of_another_version_is_refused(self, tmp_path: Path) -> None:
-        np.save(tmp_path / "g.npy", np.zeros(1, [("factors", "<f4")]))
+    @pytest.mark.parametrize(("told", "other"), [(b'"asked":', b'"other":'), (b"{", b"x")])
+    def test_of_another_version_is_refused(self, told: bytes, other: bytes, tmp_path: Path) -> None:
+        (tmp_path / "g.bin").write_bytes(packed(grounds()).replace(told, other, 1))
         with pytest.raises(Problem) as refused:
-            mapped(tmp_path / "g.npy")
+            mapped(tmp_path / "g.bin")
         assert refused.value.code == "GROUNDS_VERSION"
 
 
