@@ -32,7 +32,7 @@ log = logging.getLogger("recfactory.night")
 
 Done = Callable[[Sequence[tuple[Begun, Conclusion]]], None]
 
-AHEAD = 4
+AHEAD = 8
 """Nights begun for each worker: one at work, the others wait so that it never does."""
 
 _PAUSE = 0.5

@@ -28,7 +28,7 @@ from tenants.order import settings_of, zone
 log = logging.getLogger("recfactory.fleet")
 
 
-_AT_ONCE = 32
+_AT_ONCE = 64
 """Leases taken, or nights published, in one transaction."""
 
 

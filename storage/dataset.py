@@ -118,7 +118,9 @@ def read_rows(
     try:
         tables = [
             # one thread: a fleet's tables are small, and every core has a tenant of its own
-            pq.ParquetFile(folder / table / f"{name}.parquet").read(columns, use_threads=False)
+            pq.ParquetFile(folder / table / f"{name}.parquet", pre_buffer=False).read(
+                columns, use_threads=False
+            )
             for name in names
         ]
         # A file of an older version lacks the columns that came later.
