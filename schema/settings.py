@@ -244,6 +244,8 @@ def with_changes(settings: TenantSettings, changes: dict[str, Any]) -> TenantSet
     Raises:
         Refused: an unknown name or a value out of range; every fault is named.
     """
+    if not changes:  # most of a fleet
+        return settings
     tree = settings.model_dump()
     for name, value in changes.items():
         *path, last = name.split(".")
