@@ -125,7 +125,7 @@ def sigmoid(logit: NDArray[_Real]) -> NDArray[_Real]:
     """``1 / (1 + e^-x)`` in the precision of its argument, exact far into both tails."""
     small = np.abs(logit)
     np.exp(np.negative(small, out=small), out=small)  # never overflows
-    found = np.where(logit < 0, small, logit.dtype.type(1))
+    found = np.maximum(small, logit >= 0)  # 1 there: ``small`` is never above
     small += 1
     found /= small
     return found
