@@ -50,7 +50,9 @@ def highest(scores: NDArray[np.float32], count: int) -> NDArray[np.float32]:
             partial sort of integers takes half the time.
     """
     place = scores.shape[1] - count
-    bits = np.partition(np.ascontiguousarray(scores, np.float32).view(np.int32), place, axis=1)[:, place, None]
+    bits = np.partition(np.ascontiguousarray(scores, np.float32).view(np.int32), place, axis=1)[
+        :, place, None
+    ]
     return bits.view(np.float32)
 
 
