@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from factory.alike import ASYMMETRY, NEAREST, lift, log_shares, nearest
 from factory.evidence import LONG, MIDDLE, Evidence
+from factory.top import sliced
 
 _Doubles = NDArray[np.float64]
 _Floats = NDArray[np.float32]
@@ -59,15 +60,22 @@ class Neighbours:
     """
 
     def __init__(self, bought: csr_matrix, lately: csr_matrix) -> None:
+        """Both (C, P) with the same cells: ones, and decayed purchases."""
         weight = _sums(lately, 1)
         self.compared = chosen = np.argsort(-weight, kind="stable")[:MOST_COMPARED]
         self._place = np.full(len(weight), -1)
         self._place[chosen] = np.arange(len(chosen))
-        size = _sums(bought, 1) + 1e-9
+        size = np.diff(bought.indptr) + 1e-9
         self._bought = _scaled(bought, size**-ASYMMETRY)
-        them = _scaled(bought[chosen], size[chosen] ** (ASYMMETRY - 1))
-        self._them = np.ascontiguousarray(them.toarray().T)
-        self.shares = _scaled(lately[chosen], 1 / (weight[chosen] + 0.5))
+        place, pairs = sliced(bought.indptr, chosen)
+        product = bought.indices[pairs]
+        self._them = np.zeros((bought.shape[1], len(chosen)), np.float32)
+        self._them[product, place] = (size[chosen] ** (ASYMMETRY - 1))[place]
+        shares = lately.data[pairs] * (1 / (weight[chosen] + 0.5))[place]
+        starts = np.searchsorted(place, np.arange(len(chosen) + 1))
+        self.shares = csr_matrix(
+            (shares.astype(np.float32), product, starts), shape=self._them.shape[::-1]
+        )
         self._lately = self.shares.T.tocsr()
 
     def of(self, customers: NDArray[np.integer]) -> _Floats:

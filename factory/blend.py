@@ -77,12 +77,13 @@ def probabilities(
     customers: NDArray[np.integer],
     affinities: _Values | None = None,
     vectors: _Floats | None = None,
+    stood: _Floats | None = None,
 ) -> _Floats:
     """Purchase probability of the given customers (row numbers) for every product.
 
     Args:
-        affinities, vectors: ``scene.moment.affinities.of(customers)``, ``scene.vectors(customers)``,
-            where the caller has them already.
+        affinities, vectors, stood: ``scene.moment.affinities.of(customers)``,
+            ``scene.vectors(customers)`` and ``standing``, where the caller has them already.
 
     Returns:
         (len(customers), P) float32 within 0..1.
@@ -93,6 +94,8 @@ def probabilities(
         affinities = scene.moment.affinities.of(customers)
     if vectors is None:
         vectors = scene.vectors(customers)
+    if stood is None:
+        stood = standing(scene, blend, customers, affinities)
     ones = np.ones((len(vectors), 1), np.float32)
     activity = customer_bias(scene, blend)[customers][:, None]
     appeal = product_bias(scene, blend)[:, None]
@@ -104,9 +107,9 @@ def probabilities(
         if weight := blend.fresh.get(name, 0.0):
             logits += np.float32(weight) * value
     rows, pairs = scene.moment.evidence.pairs_of(customers)
-    design = repeat_matrix(scene, vectors, affinities, rows, pairs)
     product = scene.moment.evidence.product[pairs]
-    logits[rows, product] = design @ _weights(blend.repeat, REPEAT)
+    score = _scores(scene, vectors, rows, product)
+    logits[rows, product] = stood + np.float32(blend.repeat.get("als", 0.0)) * score
     return sigmoid(logits)
 
 
@@ -117,12 +120,12 @@ def product_bias(scene: Scene, blend: Blend) -> _Floats:
 
 def customer_bias(scene: Scene, blend: Blend) -> _Floats:
     """(C,) what a customer brings to the logit of any product they never bought."""
-    return _activity(scene.moment.features.customer, blend)
+    return _activity(scene.moment.features.customer, blend.fresh)
 
 
 def stranger_bias(scene: Scene, blend: Blend) -> np.float32:
     """The same of somebody who never bought anything."""
-    return np.float32(_activity(stranger(scene.moment.evidence), blend)[0])
+    return np.float32(_activity(stranger(scene.moment.evidence), blend.fresh)[0])
 
 
 def average_bias(scene: Scene, blend: Blend) -> np.float32:
@@ -132,18 +135,36 @@ def average_bias(scene: Scene, blend: Blend) -> np.float32:
     return np.float32(bias.mean() if known.any() else blend.fresh["intercept"])
 
 
-def _activity(customer: _Floats, blend: Blend) -> _Floats:
-    bias = customer @ _weights(blend.fresh, CUSTOMER)
-    return bias + np.float32(blend.fresh["intercept"])
+def _activity(customer: _Floats, coefficients: Mapping[str, float]) -> _Floats:
+    bias = customer @ _weights(coefficients, CUSTOMER)
+    return bias + np.float32(coefficients["intercept"])
+
+
+def _scores(
+    scene: Scene, vectors: _Floats, rows: NDArray[np.int64], product: NDArray[np.integer]
+) -> _Floats:
+    """(n,) ALS scores of pairs."""
+    found: _Floats = np.einsum("nk,nk->n", vectors[rows], scene.factors[product])
+    return found
 
 
 def standing(
     scene: Scene, blend: Blend, customers: NDArray[np.integer], affinities: _Values
 ) -> _Floats:
-    """(n,) logits of the pairs these customers bought before, but for what their ALS score adds."""
-    rows, pairs = scene.moment.evidence.pairs_of(customers)
-    nowhere = np.zeros((len(customers), scene.factors.shape[1]), np.float32)
-    return repeat_matrix(scene, nowhere, affinities, rows, pairs) @ _weights(blend.repeat, REPEAT)
+    """(n,) logits of the pairs these customers bought before, but for what their ALS score adds.
+
+    As ``repeat_matrix`` has it; what many pairs share is weighed once, and no matrix is made.
+    """
+    evidence, features = scene.moment.evidence, scene.moment.features
+    rows, pairs = evidence.pairs_of(customers)
+    product = evidence.product[pairs]
+    logits: _Floats = features.pair[pairs] @ _weights(blend.repeat, PAIR)
+    logits += (features.product @ _weights(blend.repeat, PRODUCT))[product]
+    logits += _activity(features.customer[customers], blend.repeat)[rows]
+    for name, value in affinities.items():
+        if weight := blend.repeat.get(name, 0.0):
+            logits += np.float32(weight) * value[rows, product]
+    return logits
 
 
 def repeat_matrix(
@@ -175,7 +196,7 @@ def fresh_matrix(
     """(n, features) design matrix of any pairs, columns as in FRESH."""
     matrix = np.zeros((len(rows), len(FRESH)), np.float32)
     matrix[:, 0] = 1
-    matrix[:, 1] = np.einsum("nk,nk->n", vectors[rows], scene.factors[product])
+    matrix[:, 1] = _scores(scene, vectors, rows, product)
     for name, value in affinities.items():
         matrix[:, FRESH.index(name)] = value[rows, product]
     begin = 2 + len(AFFINITY)

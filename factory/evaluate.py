@@ -11,7 +11,7 @@ from factory.evidence import Evidence, as_of, bought_between
 from factory.hits import PLACES, Hits, relevant
 from factory.judge import chunks
 from factory.metrics import ndcg
-from factory.top import best
+from factory.top import best, cells_of
 from factory.train import ALS, BASELINE, train, view
 from factory.windows import choose
 from schema.records import History, Model
@@ -70,10 +70,11 @@ def evaluate(
             values = scorer(rows)
             values[:, ~history.sellable] = 0
             bought = np.asarray(labels[rows].toarray(), np.float32)
-            found.add(best(values, PLACES), bought, relevant(values, bought))
+            yes = cells_of(bought > 0)
+            found.add(best(values, PLACES), bought, relevant(values, yes))
             at, pairs = moment.pairs_of(rows)
             values[at, moment.product[pairs]] = 0
-            fresh.add(best(values, PLACES), bought, relevant(values, bought))
+            fresh.add(best(values, PLACES), bought, relevant(values, yes))
         scores.append(Score(method, *_mean(found), *_mean(fresh)))
     return len(judged), scores
 

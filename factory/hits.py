@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.top import Keys, cells_of, product_numbers
+from factory.top import Keys, product_numbers
 
 PLACES = 10
 
@@ -40,7 +40,13 @@ class Hits:
         return np.concatenate(self._hits), np.concatenate(self._relevant)
 
 
-def relevant(scores: NDArray[np.float32], bought: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(C,) bought products that are listed at all: those with a score above 0."""
-    rows, products = cells_of(bought > 0)
+def relevant(
+    scores: NDArray[np.float32], bought: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """(C,) bought products that are listed at all: those with a score above 0.
+
+    Args:
+        bought: (row, product) of each.
+    """
+    rows, products = bought
     return np.bincount(rows[scores[rows, products] > 0], minlength=len(scores)).astype(np.int64)

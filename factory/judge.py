@@ -99,14 +99,16 @@ def measure(
         _Tally(scene.moment.evidence, sellable, before, new_only=new_only) for scene in scenes
     ]
     for rows in chunks(customers, len(sellable)):
-        bought = np.asarray(labels[rows].toarray()[:, sellable], np.float32)
+        # Never [:, sellable]: that lies column by column in memory, and all that follows is slow.
+        bought = np.compress(sellable, labels[rows].toarray(), axis=1)
+        yes = cells_of(bought > 0)
         shared: dict[int, Mapping[str, NDArray[np.float32]]] = {}
         for scene, blend, tally in zip(scenes, blends, tallies, strict=True):
             horizon = scene.moment.evidence.horizon
             if horizon not in shared:
                 shared[horizon] = scene.moment.affinities.of(rows)
-            p = probabilities(scene, blend, rows, shared[horizon])[:, sellable]
-            tally.add(rows, over(p, horizon, days), bought)
+            p = np.compress(sellable, probabilities(scene, blend, rows, shared[horizon]), axis=1)
+            tally.add(rows, over(p, horizon, days), bought, yes)
     return [tally.judgement() for tally in tallies]
 
 
@@ -152,21 +154,23 @@ class _Tally:
         rows: NDArray[np.integer],
         p: NDArray[np.float32],
         bought: NDArray[np.float32],
+        yes: tuple[NDArray[np.int64], NDArray[np.int64]],
     ) -> None:
+        """Add a block; yes: the cells of ``bought``."""
         at, pairs = self._evidence.pairs_of(rows)
         product = self._evidence.product[pairs]
         kept = self._sellable[product]
         at, column = at[kept], self._columns[product[kept]]
-        self._weigh(p, bought, at, column)
+        self._weigh(p, bought, yes, at, column)
         known = best_pairs(at, column, p[at, column], len(p), PLACES)
         fresh = np.array(p)
         fresh[at, column] = 0
         top = best(fresh, PLACES)
-        new = relevant(fresh, bought)
+        new = relevant(fresh, yes)
         self._new.add(top, bought, new)
         if not self._new_only:
             top = merged(np.concatenate([top, known], axis=1), PLACES)
-            new = relevant(p, bought)
+            new = relevant(p, yes)
         listed = self._any.add(top, bought, new)
         self._listed[listed[listed >= 0]] = True
         self._tops.append(listed[:, 0])
@@ -175,6 +179,7 @@ class _Tally:
         self,
         p: NDArray[np.float32],
         bought: NDArray[np.float32],
+        yes: tuple[NDArray[np.int64], NDArray[np.int64]],
         at: NDArray[np.int64],
         column: NDArray[np.int64],
     ) -> None:
@@ -184,10 +189,10 @@ class _Tally:
         if self._new_only:
             p, bought = p.copy(), bought.copy()
             p[at, column] = bought[at, column] = 0
+            yes = cells_of(bought > 0)
             counted -= np.bincount(at, minlength=len(p))
             popular_squares -= float(np.square(self._popularity[column]).sum())
         self._pairs.append(counted)
-        yes = cells_of(bought > 0)
         # (y - p)² = p² + y (1 - 2p), and |y - p| = p + y (1 - 2p): one pass over all pairs.
         gain = 1 - 2 * p[yes].astype(np.float64)
         squares = np.einsum("cp,cp->c", p, p, dtype=np.float64)

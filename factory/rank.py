@@ -48,8 +48,8 @@ def rank(
     lost = np.zeros(len(history.products), np.int64)
     for block in chunks(rows, len(history.products)):
         vectors, affinities = scene.vectors(block), scene.moment.affinities.of(block)
-        p = probabilities(scene, model.blend, block, affinities, vectors)
         stood.append(standing(scene, model.blend, block, affinities))
+        p = probabilities(scene, model.blend, block, affinities, vectors, stood[-1])
         del affinities
         at, pairs = evidence.pairs_of(block)
         owned = at, evidence.product[pairs]

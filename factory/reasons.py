@@ -51,7 +51,7 @@ def because(
     weights = confidence(scene.taste[block], settings)
     own = owned(weights, block, evidence)
     shared = gram(factors, settings.regularization)
-    dual = np.linalg.solve(shared, factors.T).T
+    dual = factors @ np.linalg.inv(shared)  # symmetric, and far from singular
     for group in _groups(weights, asked, factors.shape[1]):
         cells, filled = _padded(weights, group)
         seeds, c = weights.indices[cells], np.where(filled, weights.data[cells], 0)

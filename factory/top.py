@@ -37,11 +37,23 @@ def best(scores: NDArray[np.float32], count: int) -> Keys:
     width = scores.shape[1]
     if not 0 < count < width:
         return merged(sort_keys(scores, np.arange(width)), count)
-    least = np.partition(scores, width - count, axis=1)[:, width - count]
-    rows, products = cells_of(
-        scores >= np.maximum(least, np.finfo(np.float32).smallest_subnormal)[:, None]
-    )
+    least = np.maximum(highest(scores, count), np.finfo(np.float32).smallest_subnormal)
+    rows, products = cells_of(scores >= least)
     return best_pairs(rows, products, scores[rows, products], len(scores), count)
+
+
+def highest(scores: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """(C, 1) the ``count``-th highest score of each row.
+
+    Args:
+        scores: (C, P) float32, ≥ 0 and finite, P ≥ count; their bits sort like the floats, and a
+            partial sort of integers takes half the time.
+    """
+    place = scores.shape[1] - count
+    bits = np.partition(np.ascontiguousarray(scores, np.float32).view(np.int32), place, axis=1)[
+        :, place, None
+    ]
+    return bits.view(np.float32)
 
 
 def best_pairs(
@@ -68,8 +80,9 @@ def merged(keys: Keys, count: int) -> Keys:
     width = keys.shape[1]
     if 0 < 4 * count < width:
         keys = np.partition(keys, width - count, axis=1)[:, width - count :]
-    ordered = np.sort(keys, axis=1)[:, ::-1][:, :count]
-    return np.pad(ordered, ((0, 0), (0, count - ordered.shape[1])))
+    found = np.zeros((len(keys), count), np.uint64)
+    found[:, : keys.shape[1]] = np.sort(keys, axis=1)[:, : -count - 1 : -1]
+    return found
 
 
 def cells_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

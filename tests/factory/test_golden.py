@@ -17,7 +17,7 @@ import pytest
 
 from factory import metrics
 from factory.hits import PLACES, Hits, relevant
-from factory.top import best
+from factory.top import best, cells_of
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "golden" / "metrics.json").read_text()
@@ -33,7 +33,7 @@ def looked_at(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     bought = np.zeros((1, len(case["scores"])), np.float32)
     bought[:, case["bought"]] = 1
     hits = Hits()
-    hits.add(best(scores, PLACES), bought, relevant(scores, bought))
+    hits.add(best(scores, PLACES), bought, relevant(scores, cells_of(bought > 0)))
     return hits.joined()
 
 
