@@ -63,10 +63,8 @@ def executor(stores: Stores, config: Config, tasks: Sequence[Task]) -> Executor:
 
 
 def _cluster(config: Config) -> Executor:
-    try:
-        cluster = importlib.import_module(
-            "jobs.cluster"
-        )  # an extra: only who wants it waits for it
+    try:  # an extra: only who wants it waits for it
+        cluster = importlib.import_module("jobs.cluster")
     except ModuleNotFoundError as missing:
         raise Refused(
             f"nightly.executor is ray, and {missing.name} is not installed",
@@ -87,7 +85,7 @@ def tonight(
     Args:
         night: the business date; None takes each tenant's own, in its time zone.
     """
-    cost = _seconds(stores.nights.last_nights())
+    cost = {tenant: report.seconds for tenant, report in stores.nights.last_nights().items()}
     known = {tenant.tenant: tenant for tenant in stores.ledger.tenants()}
     tenants = [known.get(name) or stores.ledger.tenant(name) for name in names]
     weight = {
@@ -234,7 +232,8 @@ class _Run:
         if minutes := self._config.nightly.deadline_minutes:
             budget = minutes * 60 * workers(self._config.nightly)
             value = _values(self._stores, self._config, self.last)
-            new, after = in_time(new, _seconds(self.last), value, budget)
+            cost = {tenant: report.seconds for tenant, report in self.last.items()}
+            new, after = in_time(new, cost, value, budget)
         rule = self._config.nightly.brake
         *samples, rest = waves(new, rule, max((task.night for task in new), default=None))
         order = [*samples, [*rest, *after]]
@@ -353,13 +352,6 @@ def _done(report: NightReport | None, task: Task) -> bool:
     )
 
 
-def _seconds(last: Mapping[TenantId, NightReport]) -> dict[TenantId, float]:
-    """What each tenant's last night took."""
-    return {
-        tenant: sum(report.figures.get("seconds", {}).values()) for tenant, report in last.items()
-    }
-
-
 def _values(
     stores: Stores, config: Config, last: Mapping[TenantId, NightReport]
 ) -> dict[TenantId, float]:
@@ -422,13 +414,15 @@ def exit_status(results: Sequence[Result], *, waits: bool = False) -> int:
     return 3 if waits or any(r.outcome is Outcome.HELD or flagged(r) for r in reports) else 0
 
 
-def alarm(stores: Stores, results: Sequence[Result]) -> str | None:
+def alarm(modes: Sequence[Mode], results: Sequence[Result]) -> str | None:
     """What is wrong with a whole fleet's night, in one sentence, though each of it looks well by
     itself; None where nothing is.
+
+    Args:
+        modes: of every tenant.
     """
-    modes = Counter(tenant.mode for tenant in stores.ledger.tenants())
-    if not modes[Mode.ON]:
-        frozen, off = modes[Mode.FREEZE], modes[Mode.OFF]
+    if Mode.ON not in modes:
+        frozen, off = modes.count(Mode.FREEZE), modes.count(Mode.OFF)
         return (
             f"no tenant is on ({frozen} frozen, {off} off): nobody gets new lists. Next: see "
             "`recfactory tenant list`, and turn on who should be."

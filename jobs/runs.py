@@ -70,7 +70,7 @@ def run(
     results = run_fleet(stores, config, tasks, ended)
     modes = [tenant.mode for tenant in tenants]
     summary = summarize(results, earlier, modes, held, begun, datetime.now(UTC))
-    if whole and not summary.braked and (wrong := alarm(stores, results)):
+    if whole and not summary.braked and (wrong := alarm(modes, results)):
         log.error("%s", wrong)
         summary = replace(summary, alarm=wrong, status=1)
     if tasks:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from jobs.again import given_up, outlook
 from jobs.brake import FLEET_BRAKE
-from jobs.fleet import Result, exit_status, flagged, tenant_of
+from jobs.fleet import Result, code_of, exit_status, flagged, tenant_of
 from jobs.progress import NOT_RUN, word_of
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport
@@ -183,7 +183,7 @@ def summarize(
         held: deliveries that wait for a person, by tenant.
     """
     reports = [result for result in results if isinstance(result, NightReport)]
-    seconds = {report.tenant: seconds_of(report) for report in reports}
+    seconds = {report.tenant: report.seconds for report in reports}
     failures = tuple(_failure(result) for result in results if word_of(result) in _FAILED)
     waiting = tuple(case for result in results for case in _waiting(result, held))
     return Summary(
@@ -207,11 +207,6 @@ def summarize(
     )
 
 
-def seconds_of(report: NightReport) -> float:
-    """Of work, over all stages."""
-    return float(sum(report.figures.get("seconds", {}).values()))
-
-
 def next_step_of(because: str, tenant: TenantId) -> str:
     """What a failure's sentence says to do."""
     _, said, step = because.rpartition(" Next: ")
@@ -219,12 +214,11 @@ def next_step_of(because: str, tenant: TenantId) -> str:
 
 
 def _failure(result: Result) -> Case:
-    own = result.figures.get("code") if isinstance(result, NightReport) else result.code
     tenant = tenant_of(result)
     step = next_step_of(result.because, tenant)
     if isinstance(result, NightReport) and given_up(result):
         step = outlook(result)
-    return Case(tenant, _night_of(result), own or "FAILED", result.because, step)
+    return Case(tenant, _night_of(result), code_of(result) or "FAILED", result.because, step)
 
 
 def _waiting(result: Result, held: Mapping[TenantId, str]) -> list[Case]:
