@@ -28,6 +28,9 @@ from tenants.order import settings_of, zone
 log = logging.getLogger("recfactory.fleet")
 
 
+NIGHT_RUNNING = "NIGHT_RUNNING"
+"""Another run has the night's lease (storage/nights.py)."""
+
 _AT_ONCE = 32
 """Leases taken, or nights published, in one transaction."""
 
@@ -404,12 +407,13 @@ def _deliver(stores: Stores) -> None:
 def exit_status(results: Sequence[Result], *, waits: bool = False) -> int:
     """0 all well, 1 something failed, 3 a person has to look: a model is held, what was served is
     flagged after the fact, or a delivery is held (``waits``). The fleet's brake comes first: nothing
-    goes on until it is released.
+    goes on until it is released. What another run is at is for that one to tell.
     """
-    if any(code_of(result) == FLEET_BRAKE for result in results):
+    mine = [result for result in results if not elsewhere(result)]
+    if any(code_of(result) == FLEET_BRAKE for result in mine):
         return 3
-    reports = [result for result in results if isinstance(result, NightReport)]
-    if len(reports) < len(results) or any(r.outcome is Outcome.FAILED for r in reports):
+    reports = [result for result in mine if isinstance(result, NightReport)]
+    if len(reports) < len(mine) or any(r.outcome is Outcome.FAILED for r in reports):
         return 1
     return 3 if waits or any(r.outcome is Outcome.HELD or flagged(r) for r in reports) else 0
 
@@ -427,11 +431,12 @@ def alarm(modes: Sequence[Mode], results: Sequence[Result]) -> str | None:
             f"no tenant is on ({frozen} frozen, {off} off): nobody gets new lists. Next: see "
             "`recfactory tenant list`, and turn on who should be."
         )
-    codes = Counter(code for result in results if (code := code_of(result)))
-    if len(results) > 1 and codes.total() == len(results):
+    mine = [result for result in results if not elsewhere(result)]
+    codes = Counter(code for result in mine if (code := code_of(result)))
+    if len(mine) > 1 and codes.total() == len(mine):
         [(code, times)] = codes.most_common(1)
         return (
-            f"all {len(results):,} nights failed, {times:,} with {code}. Next: look for what they "
+            f"all {len(mine):,} nights failed, {times:,} with {code}. Next: look for what they "
             "share (disk, ledger, log) before any single one."
         )
     return None
@@ -440,6 +445,19 @@ def alarm(modes: Sequence[Mode], results: Sequence[Result]) -> str | None:
 def code_of(result: Result) -> str | None:
     """Why a night failed; None for one that did not."""
     return result.figures.get("code") if isinstance(result, NightReport) else result.code
+
+
+def elsewhere(result: Result) -> bool:
+    """Whether another run is at it: nothing failed, and what it comes to is told there."""
+    return code_of(result) == NIGHT_RUNNING
+
+
+def said_once(results: Sequence[Result], code: str) -> str | None:
+    """What stopped many nights at once, in one sentence; None where it stopped none."""
+    some = [result for result in results if code_of(result) == code]
+    if not some:
+        return None
+    return f"{len(some):,} of {len(results):,} tenants: {some[0].because.partition(': ')[2]}"
 
 
 def flagged(report: NightReport) -> bool:

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 from jobs.fleet import Result, Task, alarm, run_fleet, tenant_of
 from jobs.metrics import tell
-from jobs.progress import Progress, expected, word_of
+from jobs.progress import FAILED, Progress, expected, word_of
 from jobs.summary import Summary, summarize
 from schema.config import Config
 from schema.errors import Problem
 from schema.logs import about
-from schema.names import Outcome, Stage, TenantId
+from schema.names import Stage, TenantId
 from schema.records import NightReport
 from storage.runs import Earlier, Run
 from storage.stores import Stores
@@ -105,7 +105,7 @@ def _costs(
 def _log(result: Result) -> None:
     """One line a night, whatever it came to."""
     night = result.night if isinstance(result, NightReport) else result.task.night
-    failed = not isinstance(result, NightReport) or result.outcome is Outcome.FAILED
+    failed = word_of(result) in FAILED
     level = logging.ERROR if failed else logging.INFO
     tenant = tenant_of(result)
     said = result.because.removeprefix(f"{tenant}, ").partition(":")[0]  # a FactoryError's address

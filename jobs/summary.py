@@ -11,8 +11,17 @@ from pydantic import TypeAdapter
 
 from jobs.again import given_up, outlook
 from jobs.brake import FLEET_BRAKE
-from jobs.fleet import Result, code_of, exit_status, flagged, tenant_of
-from jobs.progress import NOT_RUN, word_of
+from jobs.fleet import (
+    NIGHT_RUNNING,
+    Result,
+    code_of,
+    elsewhere,
+    exit_status,
+    flagged,
+    said_once,
+    tenant_of,
+)
+from jobs.progress import FAILED, RUNNING, word_of
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport
 from storage.runs import Earlier
@@ -20,7 +29,6 @@ from storage.runs import Earlier
 _MOST = 10
 """Slowest tenants that are told."""
 
-_FAILED = (Outcome.FAILED.value, NOT_RUN)
 _FIGURE = re.compile(r"[-+−]?\d+(?:[-.,:/]\d+)*")
 
 
@@ -106,6 +114,7 @@ class Summary:
         slowest: the longest first.
         largest: None where memory was not measured.
         failures: what is to be mended; codes: how many of each. waiting: for a person's word.
+        elsewhere: what another run is at, in one sentence.
         alarm: what is wrong with all of it (jobs.fleet.alarm).
         status: exit status: 0 all well, 1 something failed, 3 a person has to look.
     """
@@ -128,6 +137,7 @@ class Summary:
     compared: Compared
     status: int
     alarm: str = ""
+    elsewhere: str = ""
 
     @property
     def braked(self) -> bool:
@@ -184,7 +194,7 @@ def summarize(
     """
     reports = [result for result in results if isinstance(result, NightReport)]
     seconds = {report.tenant: report.seconds for report in reports}
-    failures = tuple(_failure(result) for result in results if word_of(result) in _FAILED)
+    failures = tuple(_failure(result) for result in results if word_of(result) in FAILED)
     waiting = tuple(case for result in results for case in _waiting(result, held))
     return Summary(
         begun_at=begun_at,
@@ -204,6 +214,7 @@ def summarize(
         waiting=waiting,
         compared=_compared(results, seconds, earlier),
         status=exit_status(results, waits=any(case.code == "DELIVERY_HELD" for case in waiting)),
+        elsewhere=said_once(results, NIGHT_RUNNING) or "",
     )
 
 
@@ -242,7 +253,7 @@ def _reasons(results: Sequence[Result]) -> tuple[Reason, ...]:
     found: dict[tuple[str, str], list[TenantId]] = {}
     for result in results:
         word = word_of(result)
-        because = _failure(result).code if word in _FAILED else without_figures(result.because)
+        because = code_of(result) or without_figures(result.because)
         found.setdefault((word, because), []).append(tenant_of(result))
     made = [Reason(*key, len(tenants), tenants[0]) for key, tenants in found.items()]
     return tuple(sorted(made, key=lambda reason: (-reason.tenants, reason.word, reason.because)))
@@ -283,10 +294,10 @@ def _compared(
     seconds: Mapping[TenantId, float],
     earlier: Mapping[TenantId, Earlier],
 ) -> Compared:
-    words = {tenant_of(result): word_of(result) for result in results}
+    words = {tenant_of(result): word_of(result) for result in results if not elsewhere(result)}
     known = sorted(tenant for tenant in words if tenant in earlier)
-    fails = {tenant: words[tenant] in _FAILED for tenant in known}
-    failed = {tenant: earlier[tenant].word in (*_FAILED, "running") for tenant in known}
+    fails = {tenant: words[tenant] in FAILED for tenant in known}
+    failed = {tenant: earlier[tenant].word in (*FAILED, RUNNING) for tenant in known}
     more = Counter(words[tenant] for tenant in known)
     more.subtract(earlier[tenant].word for tenant in known)
     both = [tenant for tenant in known if earlier[tenant].seconds and seconds.get(tenant)]

@@ -31,6 +31,12 @@ class TestTheLine:
         progress.add(ended(ACME, Outcome.HELD))
         assert "held 1" in progress.told()
 
+    def test_counts_apart_what_another_run_is_at(self) -> None:
+        progress = Progress({ACME: 1, BETA: 1})
+        progress.add(ended(ACME))
+        progress.add(Failure(Task(BETA, NIGHT), "running", "NIGHT_RUNNING"))
+        assert progress.told() == "promoted 1, kept 0, failed 0, running 1"
+
 
 class TestTimeLeft:
     def test_is_unknown_before_anything_ended(self) -> None:

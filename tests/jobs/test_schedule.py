@@ -295,6 +295,13 @@ class TestAlarm:
         failed = replace(report(outcome=Outcome.FAILED), figures={"code": "DISK"})
         assert alarm([Mode.ON], [failed, report()]) is None
 
+    def test_is_not_that_another_run_is_at_all_of_them(self) -> None:
+        busy = Failure(Task(BETA, NIGHT), "the night is running", "NIGHT_RUNNING")
+        assert alarm([Mode.ON], [busy, busy]) is None
+        failed = replace(report(outcome=Outcome.FAILED), figures={"code": "DISK"})
+        assert alarm([Mode.ON], [busy, failed]) is None
+        assert alarm([Mode.ON], [busy, failed, failed]) is not None
+
     def test_of_a_wave_is_an_error_in_the_log(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
