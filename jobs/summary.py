@@ -114,6 +114,7 @@ class Summary:
         slowest: the longest first.
         largest: None where memory was not measured.
         failures: what is to be mended; codes: how many of each. waiting: for a person's word.
+        given_up: failed nights that only a person tries again.
         elsewhere: what another run is at, in one sentence.
         alarm: what is wrong with all of it (jobs.fleet.alarm).
         status: exit status: 0 all well, 1 something failed, 3 a person has to look.
@@ -138,6 +139,7 @@ class Summary:
     status: int
     alarm: str = ""
     elsewhere: str = ""
+    given_up: int = 0
 
     @property
     def braked(self) -> bool:
@@ -214,6 +216,7 @@ def summarize(
         waiting=waiting,
         compared=_compared(results, seconds, earlier),
         status=exit_status(results, waits=any(case.code == "DELIVERY_HELD" for case in waiting)),
+        given_up=sum(map(given_up, reports)),
         elsewhere=said_once(results, NIGHT_RUNNING) or "",
     )
 
