@@ -40,9 +40,9 @@ from scipy.sparse import csr_matrix
 from benchmarks.meters import Peak, core_seconds, together
 from jobs.cli.progress import bar
 from jobs.demo import NIGHTS, Part, parts
-from jobs.fleet import Result, run_fleet, tenant_of, tonight
+from jobs.fleet import run_fleet, tonight
 from jobs.many import take_in
-from jobs.progress import word_of
+from jobs.results import Result, tenant_of, word_of
 from schema.config import Config
 from schema.names import TenantId
 from schema.records import NightReport

@@ -41,7 +41,7 @@ from benchmarks.fleet import by_stage
 from benchmarks.meters import core_seconds
 from jobs.fleet import run_fleet, tonight
 from jobs.intake import import_files
-from jobs.progress import word_of
+from jobs.results import word_of
 from schema.config import Config, Nightly
 from schema.names import TenantId
 from schema.records import NightReport

@@ -4,26 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from jobs.fleet import Result, elsewhere, tenant_of
+from jobs.results import NOT_RUN, RUNNING, Result, tenant_of, word_of
 from schema.names import Outcome, TenantId
-from schema.records import NightReport
-
-NOT_RUN = "not run"
-"""The word for a night that came to no report."""
-
-RUNNING = "running"
-"""The word for a night that another run is at."""
-
-FAILED = (Outcome.FAILED.value, NOT_RUN)
 
 _SHOWN = (Outcome.PROMOTED.value, Outcome.HELD.value, Outcome.FAILED.value, RUNNING)
-
-
-def word_of(result: Result) -> str:
-    """A night's verdict in one word; its state where it has none yet."""
-    if not isinstance(result, NightReport):
-        return RUNNING if elsewhere(result) else NOT_RUN
-    return result.outcome.value if result.outcome else result.state
 
 
 @dataclass(slots=True)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from jobs.fleet import Result, Task, alarm, run_fleet, tenant_of
+from jobs.fleet import run_fleet
 from jobs.metrics import tell
-from jobs.progress import FAILED, Progress, expected, word_of
+from jobs.progress import Progress, expected
+from jobs.results import FAILED, Result, Task, alarm, tenant_of, word_of
 from jobs.summary import Summary, summarize
 from schema.config import Config
 from schema.errors import Problem

@@ -11,8 +11,10 @@ from pydantic import TypeAdapter
 
 from jobs.again import given_up, outlook
 from jobs.brake import FLEET_BRAKE
-from jobs.fleet import (
+from jobs.results import (
+    FAILED,
     NIGHT_RUNNING,
+    RUNNING,
     Result,
     code_of,
     elsewhere,
@@ -20,8 +22,8 @@ from jobs.fleet import (
     flagged,
     said_once,
     tenant_of,
+    word_of,
 )
-from jobs.progress import FAILED, RUNNING, word_of
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport
 from storage.runs import Earlier
@@ -116,7 +118,7 @@ class Summary:
         failures: what is to be mended; codes: how many of each. waiting: for a person's word.
         given_up: failed nights that only a person tries again.
         elsewhere: what another run is at, in one sentence.
-        alarm: what is wrong with all of it (jobs.fleet.alarm).
+        alarm: what is wrong with all of it (jobs.results.alarm).
         status: exit status: 0 all well, 1 something failed, 3 a person has to look.
     """
 

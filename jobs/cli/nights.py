@@ -8,8 +8,17 @@ import click
 from jobs.brake import FLEET_BRAKE
 from jobs.cli.door import table
 from jobs.deadline import DEADLINE
-from jobs.fleet import NIGHT_RUNNING, Failure, Result, code_of, elsewhere, flagged, said_once
-from jobs.progress import RUNNING, word_of
+from jobs.results import (
+    NIGHT_RUNNING,
+    RUNNING,
+    Failure,
+    Result,
+    code_of,
+    elsewhere,
+    flagged,
+    said_once,
+    word_of,
+)
 from schema.names import Outcome
 from schema.records import NightReport
 from storage.imports import COUNTS

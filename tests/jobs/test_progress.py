@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from jobs.fleet import Failure, Task
 from jobs.progress import Progress, expected
+from jobs.results import Failure, Task
 from schema.names import Outcome, TenantId
 from schema.records import NightReport
 from tests.world import ACME, BETA, NIGHT

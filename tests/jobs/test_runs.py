@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from jobs import runs
-from jobs.fleet import Failure, Result, Task
 from jobs.progress import Progress
+from jobs.results import Failure, Result, Task
 from jobs.runs import run
 from jobs.schedule import wave
 from jobs.summary import read

@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import psutil
 import pytest
 
-from jobs.fleet import Failure, Task, alarm, due, exit_status, tonight
+from jobs.fleet import due, tonight
 from jobs.owner import alive, me
+from jobs.results import Failure, Task, alarm, exit_status
 from jobs.schedule import wave
 from schema.config import Config, Nightly
 from schema.dates import midnight

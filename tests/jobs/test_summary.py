@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from jobs.cli.summary import lines
-from jobs.fleet import Failure, Result, Task
+from jobs.results import Failure, Result, Task
 from jobs.summary import Summary, read, summarize
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport
