@@ -14,10 +14,8 @@ import json
 import math
 import os
 import re
-import resource
 import sqlite3
 import tempfile
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,6 +25,7 @@ os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 
 import psutil
 
+from benchmarks.meters import OWN, WORKERS, Peak, core_seconds, largest
 from jobs.demo import NIGHTS, Part, parts
 from jobs.fleet import run_fleet, tonight
 from jobs.many import take_in
@@ -152,11 +151,11 @@ def measured(chosen: Sequence[Part]) -> Figures:
         count = len(names)
         before, bytes_before = _rows(config.home), _ledger_bytes(config.home)
         tasks = tonight(stores, names, NIGHTS[-1], datetime.now(UTC))
-        own, others = _used(resource.RUSAGE_SELF), _used(resource.RUSAGE_CHILDREN)
-        with _Workers() as workers:
+        own, others = core_seconds(OWN), core_seconds(WORKERS)
+        with Peak(largest) as memory:
             run_fleet(stores, config, tasks, lambda _: None)
-        own = _used(resource.RUSAGE_SELF) - own
-        others = _used(resource.RUSAGE_CHILDREN) - others
+        own = core_seconds(OWN) - own
+        others = core_seconds(WORKERS) - others
         kept = {
             what: [path for path in config.home.glob(f"tenants/*/{what}/**/*") if path.is_file()]
             for what in ("data", "editions", "models")
@@ -174,14 +173,9 @@ def measured(chosen: Sequence[Part]) -> Figures:
             files=sum(map(len, kept.values())) / count,
             ledger_rows=(_rows(config.home) - before) / count,
             ledger_bytes=(_ledger_bytes(config.home) - bytes_before) / count,
-            worker_mib=workers.peak / 2**20,
+            worker_mib=memory.most / 2**20,
             driver_mib=psutil.Process().memory_info().rss / 2**20,
         )
-
-
-def _used(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
 
 
 def _taken(path: Path) -> int:
@@ -197,31 +191,6 @@ def _rows(home: Path) -> int:
 
 def _ledger_bytes(home: Path) -> int:
     return sum(path.stat().st_size for path in home.glob("ledger.db*"))
-
-
-class _Workers:
-    """Watches the memory that one child holds, twice a second; what workers share counts for each."""
-
-    def __init__(self) -> None:
-        self.peak = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "_Workers":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.5):
-            for child in psutil.Process().children(recursive=True):
-                try:
-                    self.peak = max(self.peak, child.memory_info().rss)
-                except psutil.Error:
-                    continue
 
 
 def main(words: Sequence[str] | None = None) -> None:

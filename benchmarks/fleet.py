@@ -18,9 +18,7 @@ left out of all figures. Copy it before a run to repeat that.
 import argparse
 import json
 import os
-import resource
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,16 +32,17 @@ from typing import Any
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 
 import numpy as np
-import psutil
 from implicit.cpu.als import AlternatingLeastSquares
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix
 
+from benchmarks.meters import Peak, core_seconds, together
 from jobs.cli.progress import bar
 from jobs.demo import NIGHTS, Part, parts
-from jobs.fleet import Result, run_fleet, tenant_of, tonight
+from jobs.fleet import run_fleet, tonight
 from jobs.many import take_in
+from jobs.results import Result, tenant_of, word_of
 from schema.config import Config
 from schema.names import TenantId
 from schema.records import NightReport
@@ -181,11 +180,11 @@ def timed(config: Config, names: list[TenantId], night: date) -> Night:
     """One night of all of them."""
     stores = open_stores(config)
     began = datetime.now(UTC)
-    with Memory() as memory:
-        begin, own, used = time.perf_counter(), time.process_time(), _core_seconds()
+    with Peak(together) as memory:
+        begin, own, used = time.perf_counter(), time.process_time(), core_seconds()
         tasks = tonight(stores, names, night, began)
         results = run_fleet(stores, config, tasks, lambda _: None)
-        wall, core = time.perf_counter() - begin, _core_seconds() - used
+        wall, core = time.perf_counter() - begin, core_seconds() - used
         driver = time.process_time() - own
     done = [result for result in results if not _before(result, began)]
     return Night(
@@ -195,48 +194,14 @@ def timed(config: Config, names: list[TenantId], night: date) -> Night:
         driver=driver,
         stages=by_stage(done, "core_seconds"),
         clock=by_stage(done, "seconds"),
-        peak_mib=memory.peak / 2**20,
-        outcomes=dict(Counter(_word(result) for result in done)),
+        peak_mib=memory.most / 2**20,
+        outcomes=dict(Counter(map(word_of, done))),
     )
 
 
 def _before(result: Result, began: datetime) -> bool:
     """Whether the night was done by an earlier run, and only told again."""
     return isinstance(result, NightReport) and result.started_at < began
-
-
-def _core_seconds() -> float:
-    """Of this process and of its workers that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
-
-
-class Memory:
-    """Watches what this process and its children hold, twice a second."""
-
-    def __init__(self) -> None:
-        self.peak = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Memory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        me = psutil.Process()
-        while not self._over.wait(0.5):
-            held = 0
-            for process in (me, *me.children(recursive=True)):
-                try:
-                    held += process.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, held)
 
 
 def by_stage(results: Sequence[Result], figure: str) -> dict[str, float]:
@@ -246,12 +211,6 @@ def by_stage(results: Sequence[Result], figure: str) -> dict[str, float]:
         if isinstance(result, NightReport):
             spent.update(result.figures.get(figure, {}))
     return {stage: 1000 * seconds / len(results) for stage, seconds in spent.items()}
-
-
-def _word(result: Result) -> str:
-    if not isinstance(result, NightReport):
-        return "not run"
-    return result.outcome.value if result.outcome else result.state
 
 
 def show(told: Mapping[str, Any]) -> None:

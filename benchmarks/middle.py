@@ -17,7 +17,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import tempfile
 import time
 from collections import Counter
@@ -39,8 +38,10 @@ from rich.table import Table
 from scipy.sparse import csr_matrix
 
 from benchmarks.fleet import by_stage
-from jobs.fleet import Result, run_fleet, tonight
+from benchmarks.meters import core_seconds
+from jobs.fleet import run_fleet, tonight
 from jobs.intake import import_files
+from jobs.results import word_of
 from schema.config import Config, Nightly
 from schema.names import TenantId
 from schema.records import NightReport
@@ -134,11 +135,11 @@ def measure(home: Path, tenants: int, size: Size) -> Measured:
         names = list(pool.map(take_in, [config] * tenants, [size] * tenants, seeds))
         floors = list(pool.map(floor, [size] * tenants, seeds))
     stores = open_stores(config)
-    begin, used = time.perf_counter(), _core_seconds()
+    begin, used = time.perf_counter(), core_seconds()
     night = run_fleet(
         stores, config, tonight(stores, names, NIGHT, datetime.now(UTC)), lambda _: None
     )
-    wall, core = time.perf_counter() - begin, _core_seconds() - used
+    wall, core = time.perf_counter() - begin, core_seconds() - used
     return Measured(
         tenants=tenants,
         wall=wall,
@@ -146,24 +147,13 @@ def measure(home: Path, tenants: int, size: Size) -> Measured:
         floor_wall=sum(seconds for seconds, _ in floors) / PROCESSES,
         floor_core_seconds=sum(seconds for _, seconds in floors),
         stages=by_stage(night, "core_seconds"),
-        outcomes=dict(Counter(_word(result) for result in night).most_common()),
+        outcomes=dict(Counter(map(word_of, night)).most_common()),
         searches=sum(
             bool(result.figures.get("searched"))
             for result in night
             if isinstance(result, NightReport)
         ),
     )
-
-
-def _core_seconds() -> float:
-    """Of this process and of its workers that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
-
-
-def _word(result: Result) -> str:
-    ended = isinstance(result, NightReport) and result.outcome
-    return ended.value if ended else "not run"
 
 
 def made(size: Size, seed: int) -> Bought:

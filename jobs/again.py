@@ -40,11 +40,13 @@ def ready(stores: Stores, tenant: Tenant, report: NightReport, now: datetime) ->
         case Again.SOON:
             return now >= datetime.fromisoformat(report.figures["again_at"])
         case Again.DATA:
-            return bool(fingerprint(stores, tenant) != report.figures["data_fingerprint"])
+            return bool(
+                accepted_fingerprint(stores, tenant) != report.figures["accepted_fingerprint"]
+            )
     return False
 
 
-def fingerprint(stores: Stores, tenant: Tenant) -> str:
+def accepted_fingerprint(stores: Stores, tenant: Tenant) -> str:
     """Of the accepted data; empty where there are none, or none that can be read."""
     try:
         dataset = stores.datasets.of(tenant.uid)

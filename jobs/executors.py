@@ -103,7 +103,6 @@ class Processes:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        # one more than cores: a tiny tenant's night is half of it waiting for the disk
         self._workers = workers(config.nightly)
 
     def run(self, nights: Iterator[Begun], done: Done) -> None:

@@ -4,16 +4,17 @@ import importlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from jobs.again import ready
-from jobs.brake import FLEET_BRAKE, Alike, Waves, braked, signs, waves
+from jobs.brake import Alike, Waves, braked, signs, waves
 from jobs.deadline import DEADLINE, in_time, late
 from jobs.erasing import finish
 from jobs.executors import Executor, InProcess, Processes, workers
 from jobs.night import Begun, begin, conclude, failed, search_due, unmake
+from jobs.results import Failure, Result, Task, tenant_of
 from jobs.room import check_room
 from schema.config import Config
 from schema.errors import FactoryError, Problem, Refused
@@ -35,26 +36,6 @@ _AT_ONCE = 64
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One tenant's night."""
-
-    tenant: TenantId
-    night: date
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A night that came to no report of its own: refused, or overtaken."""
-
-    task: Task
-    because: str
-    code: str
-
-
-Result = NightReport | Failure
-
-
 def executor(stores: Stores, config: Config, tasks: Sequence[Task]) -> Executor:
     """The configured one; a single tenant is not worth a process."""
     if config.nightly.executor == "in-process" or len(tasks) == 1:
@@ -63,10 +44,8 @@ def executor(stores: Stores, config: Config, tasks: Sequence[Task]) -> Executor:
 
 
 def _cluster(config: Config) -> Executor:
-    try:
-        cluster = importlib.import_module(
-            "jobs.cluster"
-        )  # an extra: only who wants it waits for it
+    try:  # an extra: only who wants it waits for it
+        cluster = importlib.import_module("jobs.cluster")
     except ModuleNotFoundError as missing:
         raise Refused(
             f"nightly.executor is ray, and {missing.name} is not installed",
@@ -87,7 +66,7 @@ def tonight(
     Args:
         night: the business date; None takes each tenant's own, in its time zone.
     """
-    cost = _seconds(stores.nights.last_nights())
+    cost = {tenant: report.seconds for tenant, report in stores.nights.last_nights().items()}
     known = {tenant.tenant: tenant for tenant in stores.ledger.tenants()}
     tenants = [known.get(name) or stores.ledger.tenant(name) for name in names]
     weight = {
@@ -234,7 +213,8 @@ class _Run:
         if minutes := self._config.nightly.deadline_minutes:
             budget = minutes * 60 * workers(self._config.nightly)
             value = _values(self._stores, self._config, self.last)
-            new, after = in_time(new, _seconds(self.last), value, budget)
+            cost = {tenant: report.seconds for tenant, report in self.last.items()}
+            new, after = in_time(new, cost, value, budget)
         rule = self._config.nightly.brake
         *samples, rest = waves(new, rule, max((task.night for task in new), default=None))
         order = [*samples, [*rest, *after]]
@@ -353,13 +333,6 @@ def _done(report: NightReport | None, task: Task) -> bool:
     )
 
 
-def _seconds(last: Mapping[TenantId, NightReport]) -> dict[TenantId, float]:
-    """What each tenant's last night took."""
-    return {
-        tenant: sum(report.figures.get("seconds", {}).values()) for tenant, report in last.items()
-    }
-
-
 def _values(
     stores: Stores, config: Config, last: Mapping[TenantId, NightReport]
 ) -> dict[TenantId, float]:
@@ -409,54 +382,5 @@ def _deliver(stores: Stores) -> None:
         log.warning("spooled feedback waits for another night: %s", error)
 
 
-def exit_status(results: Sequence[Result], *, waits: bool = False) -> int:
-    """0 all well, 1 something failed, 3 a person has to look: a model is held, what was served is
-    flagged after the fact, or a delivery is held (``waits``). The fleet's brake comes first: nothing
-    goes on until it is released.
-    """
-    if any(code_of(result) == FLEET_BRAKE for result in results):
-        return 3
-    reports = [result for result in results if isinstance(result, NightReport)]
-    if len(reports) < len(results) or any(r.outcome is Outcome.FAILED for r in reports):
-        return 1
-    return 3 if waits or any(r.outcome is Outcome.HELD or flagged(r) for r in reports) else 0
-
-
-def alarm(stores: Stores, results: Sequence[Result]) -> str | None:
-    """What is wrong with a whole fleet's night, in one sentence, though each of it looks well by
-    itself; None where nothing is.
-    """
-    modes = Counter(tenant.mode for tenant in stores.ledger.tenants())
-    if not modes[Mode.ON]:
-        frozen, off = modes[Mode.FREEZE], modes[Mode.OFF]
-        return (
-            f"no tenant is on ({frozen} frozen, {off} off): nobody gets new lists. Next: see "
-            "`recfactory tenant list`, and turn on who should be."
-        )
-    codes = Counter(code for result in results if (code := code_of(result)))
-    if len(results) > 1 and codes.total() == len(results):
-        [(code, times)] = codes.most_common(1)
-        return (
-            f"all {len(results):,} nights failed, {times:,} with {code}. Next: look for what they "
-            "share (disk, ledger, log) before any single one."
-        )
-    return None
-
-
-def code_of(result: Result) -> str | None:
-    """Why a night failed; None for one that did not."""
-    return result.figures.get("code") if isinstance(result, NightReport) else result.code
-
-
-def flagged(report: NightReport) -> bool:
-    """Whether what was served turned out to be a case for a person (factory/realised.py)."""
-    return bool((report.figures.get("realised") or {}).get("flagged"))
-
-
 def _date_of(tenant: Tenant, now: datetime) -> date:
     return business_date(now, zone(tenant.timezone))
-
-
-def tenant_of(result: Result) -> TenantId:
-    """Whose result it is."""
-    return result.tenant if isinstance(result, NightReport) else result.task.tenant

@@ -51,6 +51,7 @@ def measured(summary: Summary) -> CollectorRegistry:
     gauge("worked", "Tenants that were worked on, not done before", summary.worked)
     gauge("published", "Tenants with a new edition", summary.published)
     gauge("waiting", "Tenants that wait for a person's word", len(summary.waiting))
+    gauge("given_up", "Failed nights that only a person tries again", summary.given_up)
     gauge("exit_status", "0 all well, 1 something failed, 3 a person has to look", summary.status)
     gauge("braked", "1 where the fleet's brake stopped it", summary.braked)
     words = dict.fromkeys((outcome.value for outcome in Outcome), 0.0)

@@ -18,7 +18,7 @@ from factory.shown import shown
 from factory.train import ALS, BASELINE, study, template_baseline, train
 from factory.tune import due, tune
 from factory.windows import choose
-from jobs.again import fingerprint, with_fate
+from jobs.again import accepted_fingerprint, with_fate
 from jobs.data import Data, read_data
 from jobs.memory import NIGHT_MEMORY, ran_out
 from jobs.owner import alive, me
@@ -163,7 +163,7 @@ def _refused(stores: Stores, begun: Begun, error: FactoryError) -> Conclusion:
     """Its data or settings do not hold: nothing was tried in vain, and nothing is until they change."""
     lease = begun.lease
     end = failed(lease, str(error), error.problem.code, attempts=lease.attempts, again=Again.DATA)
-    on = {"data_fingerprint": fingerprint(stores, begun.tenant)}
+    on = {"accepted_fingerprint": accepted_fingerprint(stores, begun.tenant)}
     return replace(end, figures={**end.figures, **on})
 
 

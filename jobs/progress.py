@@ -4,21 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from jobs.fleet import Result, tenant_of
+from jobs.results import NOT_RUN, RUNNING, Result, tenant_of, word_of
 from schema.names import Outcome, TenantId
-from schema.records import NightReport
 
-NOT_RUN = "not run"
-"""The word for a night that came to no report."""
-
-_SHOWN = (Outcome.PROMOTED.value, Outcome.HELD.value, Outcome.FAILED.value)
-
-
-def word_of(result: Result) -> str:
-    """A night's verdict in one word; its state where it has none yet."""
-    if not isinstance(result, NightReport):
-        return NOT_RUN
-    return result.outcome.value if result.outcome else result.state
+_SHOWN = (Outcome.PROMOTED.value, Outcome.HELD.value, Outcome.FAILED.value, RUNNING)
 
 
 @dataclass(slots=True)
@@ -58,7 +47,7 @@ class Progress:
         return ", ".join(
             f"{word} {number:,}"
             for word, number in named.items()
-            if number or word != Outcome.HELD.value
+            if number or word not in (Outcome.HELD.value, RUNNING)
         )
 
 

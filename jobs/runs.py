@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from jobs.fleet import Result, Task, alarm, run_fleet, tenant_of
+from jobs.fleet import run_fleet
 from jobs.metrics import tell
-from jobs.progress import Progress, expected, word_of
+from jobs.progress import Progress, expected
+from jobs.results import FAILED, Result, Task, alarm, tenant_of, word_of
 from jobs.summary import Summary, summarize
 from schema.config import Config
 from schema.errors import Problem
 from schema.logs import about
-from schema.names import Outcome, Stage, TenantId
+from schema.names import Stage, TenantId
 from schema.records import NightReport
 from storage.runs import Earlier, Run
 from storage.stores import Stores
@@ -70,7 +71,7 @@ def run(
     results = run_fleet(stores, config, tasks, ended)
     modes = [tenant.mode for tenant in tenants]
     summary = summarize(results, earlier, modes, held, begun, datetime.now(UTC))
-    if whole and not summary.braked and (wrong := alarm(stores, results)):
+    if whole and not summary.braked and (wrong := alarm(modes, results)):
         log.error("%s", wrong)
         summary = replace(summary, alarm=wrong, status=1)
     if tasks:
@@ -105,7 +106,7 @@ def _costs(
 def _log(result: Result) -> None:
     """One line a night, whatever it came to."""
     night = result.night if isinstance(result, NightReport) else result.task.night
-    failed = not isinstance(result, NightReport) or result.outcome is Outcome.FAILED
+    failed = word_of(result) in FAILED
     level = logging.ERROR if failed else logging.INFO
     tenant = tenant_of(result)
     said = result.because.removeprefix(f"{tenant}, ").partition(":")[0]  # a FactoryError's address

@@ -11,8 +11,19 @@ from pydantic import TypeAdapter
 
 from jobs.again import given_up, outlook
 from jobs.brake import FLEET_BRAKE
-from jobs.fleet import Result, exit_status, flagged, tenant_of
-from jobs.progress import NOT_RUN, word_of
+from jobs.results import (
+    FAILED,
+    NIGHT_RUNNING,
+    RUNNING,
+    Result,
+    code_of,
+    elsewhere,
+    exit_status,
+    flagged,
+    said_once,
+    tenant_of,
+    word_of,
+)
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport
 from storage.runs import Earlier
@@ -20,7 +31,6 @@ from storage.runs import Earlier
 _MOST = 10
 """Slowest tenants that are told."""
 
-_FAILED = (Outcome.FAILED.value, NOT_RUN)
 _FIGURE = re.compile(r"[-+−]?\d+(?:[-.,:/]\d+)*")
 
 
@@ -106,7 +116,9 @@ class Summary:
         slowest: the longest first.
         largest: None where memory was not measured.
         failures: what is to be mended; codes: how many of each. waiting: for a person's word.
-        alarm: what is wrong with all of it (jobs.fleet.alarm).
+        given_up: failed nights that only a person tries again.
+        elsewhere: what another run is at, in one sentence.
+        alarm: what is wrong with all of it (jobs.results.alarm).
         status: exit status: 0 all well, 1 something failed, 3 a person has to look.
     """
 
@@ -128,6 +140,8 @@ class Summary:
     compared: Compared
     status: int
     alarm: str = ""
+    elsewhere: str = ""
+    given_up: int = 0
 
     @property
     def braked(self) -> bool:
@@ -183,8 +197,8 @@ def summarize(
         held: deliveries that wait for a person, by tenant.
     """
     reports = [result for result in results if isinstance(result, NightReport)]
-    seconds = {report.tenant: seconds_of(report) for report in reports}
-    failures = tuple(_failure(result) for result in results if word_of(result) in _FAILED)
+    seconds = {report.tenant: report.seconds for report in reports}
+    failures = tuple(_failure(result) for result in results if word_of(result) in FAILED)
     waiting = tuple(case for result in results for case in _waiting(result, held))
     return Summary(
         begun_at=begun_at,
@@ -204,12 +218,9 @@ def summarize(
         waiting=waiting,
         compared=_compared(results, seconds, earlier),
         status=exit_status(results, waits=any(case.code == "DELIVERY_HELD" for case in waiting)),
+        given_up=sum(map(given_up, reports)),
+        elsewhere=said_once(results, NIGHT_RUNNING) or "",
     )
-
-
-def seconds_of(report: NightReport) -> float:
-    """Of work, over all stages."""
-    return float(sum(report.figures.get("seconds", {}).values()))
 
 
 def next_step_of(because: str, tenant: TenantId) -> str:
@@ -219,12 +230,11 @@ def next_step_of(because: str, tenant: TenantId) -> str:
 
 
 def _failure(result: Result) -> Case:
-    own = result.figures.get("code") if isinstance(result, NightReport) else result.code
     tenant = tenant_of(result)
     step = next_step_of(result.because, tenant)
     if isinstance(result, NightReport) and given_up(result):
         step = outlook(result)
-    return Case(tenant, _night_of(result), own or "FAILED", result.because, step)
+    return Case(tenant, _night_of(result), code_of(result) or "FAILED", result.because, step)
 
 
 def _waiting(result: Result, held: Mapping[TenantId, str]) -> list[Case]:
@@ -248,7 +258,7 @@ def _reasons(results: Sequence[Result]) -> tuple[Reason, ...]:
     found: dict[tuple[str, str], list[TenantId]] = {}
     for result in results:
         word = word_of(result)
-        because = _failure(result).code if word in _FAILED else without_figures(result.because)
+        because = code_of(result) or without_figures(result.because)
         found.setdefault((word, because), []).append(tenant_of(result))
     made = [Reason(*key, len(tenants), tenants[0]) for key, tenants in found.items()]
     return tuple(sorted(made, key=lambda reason: (-reason.tenants, reason.word, reason.because)))
@@ -289,10 +299,10 @@ def _compared(
     seconds: Mapping[TenantId, float],
     earlier: Mapping[TenantId, Earlier],
 ) -> Compared:
-    words = {tenant_of(result): word_of(result) for result in results}
+    words = {tenant_of(result): word_of(result) for result in results if not elsewhere(result)}
     known = sorted(tenant for tenant in words if tenant in earlier)
-    fails = {tenant: words[tenant] in _FAILED for tenant in known}
-    failed = {tenant: earlier[tenant].word in (*_FAILED, "running") for tenant in known}
+    fails = {tenant: words[tenant] in FAILED for tenant in known}
+    failed = {tenant: earlier[tenant].word in (*FAILED, RUNNING) for tenant in known}
     more = Counter(words[tenant] for tenant in known)
     more.subtract(earlier[tenant].word for tenant in known)
     both = [tenant for tenant in known if earlier[tenant].seconds and seconds.get(tenant)]

@@ -7,8 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from jobs.again import outlook
-from jobs.fleet import flagged
-from jobs.progress import word_of
+from jobs.results import flagged, word_of
 from jobs.summary import Case, next_step_of
 from schema.names import Delivered, Mode, Outcome
 from schema.records import NightReport, Tenant

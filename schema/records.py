@@ -794,6 +794,11 @@ class NightReport:
     attempts: int = 0
     """How often it has failed."""
 
+    @property
+    def seconds(self) -> float:
+        """Of work, over all stages."""
+        return float(sum(self.figures.get("seconds", {}).values()))
+
 
 class EditionRow(NamedTuple):
     """An edition on record."""

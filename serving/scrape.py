@@ -70,19 +70,26 @@ class Scrape:
         )
         build.add_metric([version("recfactory")], 1)
         yield build
-        outcomes = self._outcomes()
+        known = self._ledger()
         yield GaugeMetricFamily(
             "recfactory_ledger_reachable",
             "1 while the database answers; lookups go on without it",
-            value=float(outcomes is not None),
+            value=float(known is not None),
         )
         last = GaugeMetricFamily(
             "recfactory_last_nights",
             "Tenants by the outcome of their newest night",
             labels=["outcome"],
         )
-        for outcome, number in sorted((outcomes or {}).items()):
-            last.add_metric([outcome], number)
+        if known is not None:
+            outcomes, braked = known
+            for outcome, number in sorted(outcomes.items()):
+                last.add_metric([outcome], number)
+            yield GaugeMetricFamily(
+                "recfactory_fleet_braked",
+                "1 while the fleet's brake is on: no night publishes until a person releases it",
+                value=float(braked),
+            )
         yield last
         yield GaugeMetricFamily(
             "recfactory_spool_bytes",
@@ -128,12 +135,13 @@ class Scrape:
             age.add_metric([label], seconds)
         yield age
 
-    def _outcomes(self) -> dict[str, int] | None:
-        """None while the database is away; whoever has found that out already need not wait."""
+    def _ledger(self) -> tuple[dict[str, int], bool] | None:
+        """Tenants by outcome, and whether the brake is on. None while the database is away; whoever has found that out already need not wait."""
         if not self._board.reachable:
             return None
         try:
-            return self._stores.nights.outcomes()
+            on = self._stores.brakes.all(on=True, limit=1)
+            return self._stores.nights.outcomes(), bool(on)
         except Exception as error:  # whatever the database does, the rest can be told
             log.warning("the ledger cannot be read (%s)", error)
             return None

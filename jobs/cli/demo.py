@@ -14,9 +14,10 @@ from jobs.cli.progress import bar, run_with_progress
 from jobs.cli.serve import refuse_taken_port, run_server
 from jobs.cli.summary import print_summary
 from jobs.demo import NIGHTS, DemoTenant, parts, write_demo
-from jobs.fleet import Result, Task, exit_status, tenant_of, tonight
+from jobs.fleet import tonight
 from jobs.intake import import_files
 from jobs.many import take_in
+from jobs.results import Result, Task, exit_status, tenant_of
 from jobs.runs import Ran
 from schema.config import Config, read_config
 from schema.errors import FactoryError, NotThere, Refused

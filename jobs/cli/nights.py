@@ -8,8 +8,18 @@ import click
 from jobs.brake import FLEET_BRAKE
 from jobs.cli.door import table
 from jobs.deadline import DEADLINE
-from jobs.fleet import Result, code_of, flagged
-from jobs.progress import word_of
+from jobs.results import (
+    NIGHT_RUNNING,
+    RUNNING,
+    Failure,
+    Result,
+    code_of,
+    elsewhere,
+    flagged,
+    said_once,
+    word_of,
+)
+from schema.names import Outcome
 from schema.records import NightReport
 from storage.imports import COUNTS
 from storage.stores import Stores
@@ -22,7 +32,7 @@ def as_line(result: Result) -> dict[str, Any]:
         return {
             "tenant": task.tenant,
             "night": task.night,
-            "verdict": "failed",
+            "verdict": _verdict(result),
             "code": result.code,
             "because": result.because,
         }
@@ -47,8 +57,9 @@ def print_nights(stores: Stores, results: Sequence[Result], title: str = "Night"
         "RMSE challenger>", "incumbent>", "skill>", "NDCG@10>", "RMSE realised>", "lists>", "edition>", "seconds>",
     ]  # fmt: skip
     table(title, columns, [_row(stores, result) for result in results])
-    for told in of_all(results):
-        click.echo(told, err=True)
+    for code in _OF_ALL:
+        if told := said_once(results, code):
+            click.echo(told, err=True)
     for result in results:
         failed = not isinstance(result, NightReport) or word_of(result) in ("failed", "held")
         if failed and code_of(result) not in _OF_ALL:
@@ -61,17 +72,8 @@ def print_nights(stores: Stores, results: Sequence[Result], title: str = "Night"
             click.echo(f"{result.tenant}, flagged: {_flag(result)}", err=True)
 
 
-_OF_ALL = (FLEET_BRAKE, DEADLINE)
-
-
-def of_all(results: Sequence[Result]) -> list[str]:
-    """What stopped many nights at once, said once."""
-    stopped = {code: [one for one in results if code_of(one) == code] for code in _OF_ALL}
-    return [
-        f"{len(some):,} of {len(results):,} tenants: {some[0].because.partition(': ')[2]}"
-        for some in stopped.values()
-        if some
-    ]
+_OF_ALL = (FLEET_BRAKE, DEADLINE, NIGHT_RUNNING)
+"""What stops many nights at once is said once."""
 
 
 def rule_line(line: dict[str, Any]) -> str:
@@ -88,7 +90,7 @@ def rule_line(line: dict[str, Any]) -> str:
 
 def _row(stores: Stores, result: Result) -> list[object]:
     if not isinstance(result, NightReport):
-        return [result.task.tenant, result.task.night, *[""] * 4, "failed", *[""] * 8]
+        return [result.task.tenant, result.task.night, *[""] * 4, _verdict(result), *[""] * 8]
     figures = result.figures
     challenger, incumbent = figures.get("challenger") or {}, figures.get("incumbent") or {}
     in_force = challenger if word_of(result) == "promoted" else incumbent
@@ -108,8 +110,12 @@ def _row(stores: Stores, result: Result) -> list[object]:
         _realised(result),
         _number(figures.get("lists")),
         result.edition,
-        _number(sum(figures.get("seconds", {}).values()), 1),
+        _number(result.seconds, 1),
     ]
+
+
+def _verdict(result: Failure) -> str:
+    return RUNNING if elsewhere(result) else Outcome.FAILED.value
 
 
 def _rows_of(stores: Stores, report: NightReport) -> int:

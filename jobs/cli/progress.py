@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from jobs.fleet import Result, Task
 from jobs.progress import Progress
+from jobs.results import Result, Task
 from jobs.runs import Ran, run
 from schema.config import Config
 from storage.stores import Stores

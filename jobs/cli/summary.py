@@ -57,6 +57,8 @@ def lines(summary: Summary) -> Iterator[str]:
         if cases:
             yield title
             yield from _cases(cases)
+    if summary.elsewhere:
+        yield f"Another run is at {summary.elsewhere}"
     if summary.alarm:
         yield f"ALARM: {summary.alarm}"
     if not (summary.failures or summary.waiting or summary.alarm):

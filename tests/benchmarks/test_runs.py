@@ -21,6 +21,7 @@ from benchmarks import (
     cases,
     fleet,
     intake,
+    large,
     live,
     middle,
     night,
@@ -317,6 +318,19 @@ class TestTheOthers:
         assert 0 < told["new_rows"] < 0.2
         with pytest.raises(SystemExit, match="fresh copy"):
             second.main(["--home", str(tmp_path)])
+
+    def test_large_tells_when_small_tenants_are_published_beside_it_and_without_it(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(large, "LARGE", middle.Size(300, 60, 9000))
+        monkeypatch.setattr(large, "SMALL", middle.Size(30, 20, 90))
+        monkeypatch.setattr(sys, "argv", ["large", "--tenants", "2", "--runs", "1", "--json"])
+        large.main()
+        told = json.loads(capsys.readouterr().out)
+        assert told["delay"] == told["median_among"] / told["median_alone"] - 1
+        assert 0 < told["median_among"] <= told["end_among"]
+        assert 0 < told["large_at"] <= told["end_among"]
+        assert told["large_work"] > told["work"]
 
     def test_middle_measures_a_night_of_tenants_it_made_against_the_bare_library(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.fleet import Task, run_fleet
+from jobs.fleet import run_fleet
+from jobs.results import Task
 from schema.errors import Problem
 from schema.names import TenantId
 from schema.records import NightReport

@@ -29,6 +29,7 @@ class Five:
             for _ in range(5)
         ]
         told = [process.communicate(timeout=900)[0] for process in started]
+        self.statuses = {process.returncode for process in started}
         self.lines: list[dict[str, Any]] = [line for out in told for line in json.loads(out)]
         self.codes = Counter(line["code"] for line in self.lines if "code" in line)
         published = trial.world.folder / "published"
@@ -60,6 +61,7 @@ class TestFiveSchedulers:
             assert set(five.publishes.values()) == {1}
             assert len(five.publishes) == TENANTS
             assert five.errors() == 0
+            assert five.statuses == {0}
             assert len(trial.valid()) == TENANTS
             assert trial.end() == fleet.end
 

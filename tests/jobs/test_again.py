@@ -10,7 +10,8 @@ import pytest
 from jobs import fleet, night
 from jobs.again import outlook
 from jobs.cli.nights import as_line
-from jobs.fleet import Task, due, run_fleet
+from jobs.fleet import due, run_fleet
+from jobs.results import Task
 from jobs.schedule import wave
 from schema.config import Config, Nightly
 from schema.errors import FactoryError, Problem, Refused

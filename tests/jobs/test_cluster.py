@@ -20,8 +20,9 @@ from pebble import ProcessExpired
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from jobs import cluster
-from jobs.fleet import Task, run_fleet
+from jobs.fleet import run_fleet
 from jobs.night import Begun
+from jobs.results import Task
 from schema.config import Config, Ledger, Nightly, RayCluster
 from schema.errors import Problem, Refused
 from schema.names import Outcome

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.deadline import in_time
-from jobs.fleet import Task
+from jobs.results import Task
 from schema.names import TenantId
 
 TASKS = [Task(TenantId(name), date(2026, 4, 1)) for name in ("large", "middle", "small", "new")]

@@ -18,8 +18,9 @@ from pebble import ProcessExpired
 
 from jobs import executors, fleet
 from jobs.executors import Turn
-from jobs.fleet import Task, exit_status, run_fleet
+from jobs.fleet import run_fleet
 from jobs.night import Begun, begin
+from jobs.results import Task, exit_status
 from schema.config import Config, Nightly
 from schema.errors import Problem
 from schema.names import Again, Outcome, TenantId

@@ -5,8 +5,9 @@ from datetime import date
 import pytest
 from sqlalchemy import delete, update
 
-from jobs.fleet import Task, _Run
+from jobs.fleet import _Run
 from jobs.many import Outcome, take_in
+from jobs.results import Task
 from schema.names import Outcome as Verdict
 from schema.names import TenantId
 from schema.settings import TuningSettings

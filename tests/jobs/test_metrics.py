@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.metrics import tell
 from jobs.summary import Summary
 from schema.config import Nightly
-from schema.names import Outcome, TenantId
+from schema.names import Again, Outcome, TenantId
 from storage.durable import Disk
 from tests.jobs.test_summary import END, broken, lost, night, told
 from tests.world import ACME, BETA
@@ -56,6 +57,16 @@ class TestTheFile:
         found = series(written(tmp_path, ILL))
         assert found["failures", "DATA_BROKEN"] == 1
         assert (found["exit_status", ""], found["braked", ""]) == (3, 1)
+
+    def test_tells_dead_letters_apart_from_what_is_tried_again(self, tmp_path: Path) -> None:
+        dead = replace(
+            broken(), figures={"code": "WORKER_LOST", "again": Again.BY_HAND, "attempts": 2}
+        )
+        late = replace(
+            broken(TenantId("late")), figures={"code": "DEADLINE", "again": Again.BY_HAND}
+        )
+        found = series(written(tmp_path, told(night(), dead, late, broken(TenantId("again")))))
+        assert (found["given_up", ""], found["tenants", "failed"]) == (1, 3)
 
     def test_names_no_tenant_however_many_there_are(self, tmp_path: Path) -> None:
         some = written(tmp_path, told(*(broken(TenantId(f"t{n}")) for n in range(3))))

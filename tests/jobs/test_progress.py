@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from jobs.fleet import Failure, Task
 from jobs.progress import Progress, expected
+from jobs.results import Failure, Task
 from schema.names import Outcome, TenantId
 from schema.records import NightReport
 from tests.world import ACME, BETA, NIGHT
@@ -30,6 +30,12 @@ class TestTheLine:
         assert "held" not in progress.told()
         progress.add(ended(ACME, Outcome.HELD))
         assert "held 1" in progress.told()
+
+    def test_counts_apart_what_another_run_is_at(self) -> None:
+        progress = Progress({ACME: 1, BETA: 1})
+        progress.add(ended(ACME))
+        progress.add(Failure(Task(BETA, NIGHT), "running", "NIGHT_RUNNING"))
+        assert progress.told() == "promoted 1, kept 0, failed 0, running 1"
 
 
 class TestTimeLeft:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.fleet import Task, run_fleet
+from jobs.fleet import run_fleet
+from jobs.results import Task
 from jobs.room import check_room
 from jobs.schedule import wave
 from schema.config import Nightly

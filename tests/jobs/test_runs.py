@@ -5,14 +5,15 @@ import logging
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs import runs
-from jobs.fleet import Failure, Result, Task
 from jobs.progress import Progress
+from jobs.results import Failure, Result, Task
 from jobs.runs import run
 from jobs.schedule import wave
 from jobs.summary import read
@@ -112,13 +113,32 @@ class TestARun:
         self, frozen: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def refused(*_: object) -> list[Problem]:
-            return [Problem("no", "wait", "NIGHT_RUNNING")]
+            return [Problem("no", "wait", "NIGHT_PAST")]
 
         monkeypatch.setattr("jobs.fleet.begin", refused)
         ran = run(frozen.stores, here(frozen), BOTH[:1], by="night", whole=False)
         assert isinstance(ran.results[0], Failure)
         [line] = [r for r in caplog.records if r.name == "recfactory.fleet"]
         assert (line.levelno, "not run" in line.getMessage()) == (logging.ERROR, True)
+
+    def test_of_nights_that_another_run_is_at_is_no_failure_and_no_error(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "recfactory.fleet")
+        now = datetime.now(UTC)
+        world.stores.nights.begin_all(
+            [(ACME, NIGHT), (BETA, NIGHT)],
+            owner="another-host:1:1",
+            alive=lambda _: True,
+            now=now,
+            lease=timedelta(minutes=5),
+        )
+        summary = run(world.stores, here(world), BOTH, by="night", whole=True).summary
+        assert (summary.status, summary.alarm, summary.failures) == (0, "", ())
+        assert summary.words == {"running": 2}
+        since = f"running since {now:%H:%M} UTC (another-host:1:1)"
+        assert summary.elsewhere.startswith(f"2 of 2 tenants: the night of {NIGHT} is {since}")
+        assert {r.levelno for r in caplog.records if r.name == "recfactory.fleet"} == {logging.INFO}
 
 
 class TestTheClock:

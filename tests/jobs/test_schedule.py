@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import psutil
 import pytest
 
-from jobs.fleet import Failure, Task, alarm, due, exit_status, tonight
+from jobs.fleet import due, tonight
 from jobs.owner import alive, me
+from jobs.results import Failure, Task, alarm, exit_status
 from jobs.schedule import wave
 from schema.config import Config, Nightly
 from schema.dates import midnight
@@ -275,27 +276,32 @@ class TestExitStatus:
 
 
 class TestAlarm:
-    def test_is_a_fleet_in_which_no_tenant_is_on(self, world: World) -> None:
-        assert alarm(world.stores, []) is None
-        world.switch(ACME, Mode.OFF)
-        world.switch(BETA, Mode.FREEZE)
-        told = alarm(world.stores, [report()])
+    def test_is_a_fleet_in_which_no_tenant_is_on(self) -> None:
+        assert alarm([Mode.ON, Mode.OFF], []) is None
+        told = alarm([Mode.FREEZE, Mode.OFF], [report()])
         assert told is not None
         assert told.startswith("no tenant is on (1 frozen, 1 off)")
 
-    def test_is_an_installation_without_tenants(self, empty_world: World) -> None:
-        assert alarm(empty_world.stores, []) is not None
+    def test_is_an_installation_without_tenants(self) -> None:
+        assert alarm([], []) is not None
 
-    def test_is_a_night_in_which_all_fail_alike(self, world: World) -> None:
+    def test_is_a_night_in_which_all_fail_alike(self) -> None:
         failed = replace(report(outcome=Outcome.FAILED), figures={"code": "DISK"})
         lost = Failure(Task(BETA, NIGHT), "the ledger was away", "DISK")
-        told = alarm(world.stores, [failed, lost])
+        told = alarm([Mode.ON], [failed, lost])
         assert told is not None
         assert told.startswith("all 2 nights failed, 2 with DISK")
 
-    def test_is_not_one_that_failed_beside_another(self, world: World) -> None:
+    def test_is_not_one_that_failed_beside_another(self) -> None:
         failed = replace(report(outcome=Outcome.FAILED), figures={"code": "DISK"})
-        assert alarm(world.stores, [failed, report()]) is None
+        assert alarm([Mode.ON], [failed, report()]) is None
+
+    def test_is_not_that_another_run_is_at_all_of_them(self) -> None:
+        busy = Failure(Task(BETA, NIGHT), "the night is running", "NIGHT_RUNNING")
+        assert alarm([Mode.ON], [busy, busy]) is None
+        failed = replace(report(outcome=Outcome.FAILED), figures={"code": "DISK"})
+        assert alarm([Mode.ON], [busy, failed]) is None
+        assert alarm([Mode.ON], [busy, failed, failed]) is not None
 
     def test_of_a_wave_is_an_error_in_the_log(
         self, world: World, caplog: pytest.LogCaptureFixture

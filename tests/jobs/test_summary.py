@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from jobs.fleet import Failure, Result, Task
+from jobs.cli.summary import lines
+from jobs.results import Failure, Result, Task
 from jobs.summary import Summary, read, summarize
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport
@@ -40,6 +41,11 @@ def broken(tenant: TenantId = BETA, code: str = "DATA_BROKEN") -> NightReport:
 def lost(tenant: TenantId = GAMMA, code: str = "LEDGER_AWAY") -> Failure:
     because = f"{tenant}, publish: the ledger is away. Next: look at the database."
     return Failure(Task(tenant, NIGHT), because, code)
+
+
+def elsewhere(tenant: TenantId = GAMMA) -> Failure:
+    because = f"{tenant}, publish: the night of {NIGHT} is running since 00:14 UTC (host:1:1)."
+    return Failure(Task(tenant, NIGHT), because, "NIGHT_RUNNING")
 
 
 def told(
@@ -133,6 +139,24 @@ class TestAPerson:
         assert not told(night(), lost()).braked
 
 
+class TestNightsThatAnotherRunIsAt:
+    def test_are_told_in_one_sentence_and_are_no_failures(self) -> None:
+        found = told(night(), elsewhere(), elsewhere(BETA))
+        since = f"the night of {NIGHT} is running since 00:14 UTC (host:1:1)."
+        assert found.elsewhere == f"2 of 3 tenants: {since}"
+        assert found.words == {"promoted": 1, "running": 2}
+        assert (found.failures, found.codes) == ((), {})
+
+    def test_are_compared_by_the_run_that_is_at_them(self) -> None:
+        earlier = {ACME: Earlier("failed", 0.0), GAMMA: Earlier("failed", 0.0)}
+        found = told(night(), elsewhere(), earlier=earlier).compared
+        assert (found.tenants, found.recovered, found.newly_failing) == (1, (ACME,), ())
+
+    def test_are_shown_on_the_screen(self) -> None:
+        assert f"Another run is at {told(elsewhere()).elsewhere}" in [*lines(told(elsewhere()))]
+        assert not any("Another run" in line for line in lines(told(night(), lost())))
+
+
 class TestStatus:
     @pytest.mark.parametrize(
         ("results", "held", "status"),
@@ -145,6 +169,9 @@ class TestStatus:
             ([night(realised={"flagged": True, "because": "x"})], {}, 3),
             ([night()], {ACME: "b7"}, 3),
             ([night(), broken()], {ACME: "b7"}, 1),
+            ([night(), elsewhere()], {}, 0),
+            ([broken(), elsewhere()], {}, 1),
+            ([elsewhere(BETA), elsewhere()], {}, 0),
         ],
     )
     def test_is_0_for_well_1_for_failed_3_for_a_person(

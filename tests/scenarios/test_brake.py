@@ -17,9 +17,10 @@ from click.testing import CliRunner
 from factory.rank import rank as true_rank
 from jobs import fleet, night
 from jobs.cli import recfactory
-from jobs.fleet import Failure, Result, code_of, due, exit_status, run_fleet, tonight
+from jobs.fleet import due, run_fleet, tonight
 from jobs.night import Begun
 from jobs.night import conclude as true_conclude
+from jobs.results import Failure, Result, code_of, exit_status
 from jobs.schedule import wave
 from schema.config import Brake, Nightly
 from schema.errors import FactoryError, Problem

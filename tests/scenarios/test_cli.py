@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -601,6 +601,22 @@ class TestNight:
         assert cli("night", "--all", "--date", "2026-04-02").status == 1
 
         assert "no tenant is on (1 frozen, 1 off)" in caplog.text
+
+    def test_of_all_while_another_run_is_at_it_is_no_failure(self, cli: Cli, world: World) -> None:
+        night = date(2026, 4, 2)
+        world.stores.nights.begin_all(
+            [(ACME, night), (BETA, night)],
+            owner="another-host:1:1",
+            alive=lambda _: True,
+            now=datetime.now(UTC),
+            lease=timedelta(minutes=5),
+        )
+
+        shown = cli.well("night", "--all", "--date", str(night))
+        lines = cli.well("night", "--all", "--date", str(night), "--json").json
+
+        assert "2 of 2 tenants: the night of 2026-04-02 is running since" in shown.told
+        assert [line["verdict"] for line in lines] == ["running", "running"]
 
     def test_without_room_on_disk_fails_with_1_and_the_bytes_that_are_missing(
         self, cli: Cli, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,8 @@ from factory.judge import judge
 from factory.train import ALS, train
 from factory.windows import choose
 from jobs.data import read_data
-from jobs.fleet import Failure, Result, Task, exit_status, run_fleet
+from jobs.fleet import run_fleet
+from jobs.results import Failure, Result, Task, exit_status
 from schema.config import Nightly
 from schema.dates import day_number
 from schema.errors import FactoryError

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from jobs import executors
-from jobs.fleet import Task, exit_status, run_fleet
+from jobs.fleet import run_fleet
+from jobs.results import Task, exit_status
 from schema.config import Brake, Nightly
 from schema.names import Again, Outcome, TenantId
 from schema.records import NightReport

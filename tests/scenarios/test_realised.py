@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.fleet import exit_status
+from jobs.results import exit_status
 from schema.names import Mode, Outcome, TenantId
 from schema.records import NightReport, Realised, Verdict, entries
 from storage.rollback import activate

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.fleet import exit_status
+from jobs.results import exit_status
 from schema.names import Mode, Outcome, TenantId
 from tests.scenarios.test_rules import cli, ids, recs
 from tests.scenarios.tree import contents, folder_of, untouched

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,14 @@ class TestAScrape:
         assert series["recfactory_last_nights", ("promoted",)] == 2
         assert ("recfactory_edition_age_seconds", (BETA,)) not in series
 
+    def test_tells_whether_the_brake_is_on_now(self, served: Served) -> None:
+        brakes = served.world.stores.brakes
+        assert scraped(served)["recfactory_fleet_braked", ()] == 0
+        brakes.pull(1, "DEFECT", "their nights failed alike", at=datetime.now(UTC))
+        assert scraped(served)["recfactory_fleet_braked", ()] == 1
+        brakes.release(by="test", why="mended", at=datetime.now(UTC))
+        assert scraped(served)["recfactory_fleet_braked", ()] == 0
+
     def test_tells_that_the_database_is_away_and_what_it_can_without(self, served: Served) -> None:
         assert scraped(served)["recfactory_ledger_reachable", ()] == 1
         home = served.world.config.home
@@ -184,6 +193,7 @@ class TestAScrape:
 
         until(lambda: scraped(served)["recfactory_ledger_reachable", ()] == 0)
 
+        assert ("recfactory_fleet_braked", ()) not in scraped(served)
         assert ("recfactory_edition_age_seconds", (ACME,)) in scraped(served)
 
     def test_names_no_customer_product_or_key(self, served: Served) -> None:
