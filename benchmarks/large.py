@@ -39,14 +39,15 @@ SMALL = Size(LARGE.customers // 100, LARGE.products // 20, LARGE.rows // 100)
 @dataclass(frozen=True, slots=True)
 class Waited:
     """Seconds from a night's beginning: to the median small tenant's publication, to its end, and,
-    where it was there, to the large one's; work: what the night of a small one took, of the large one.
+    where it was there, to the large one's; core_seconds: of the work of a small one's night, of the
+    large one's.
     """
 
     median: float
     end: float
     large: float | None
-    work: float
-    large_work: float | None
+    core_seconds: float
+    large_core_seconds: float | None
 
 
 def main() -> None:
@@ -98,19 +99,21 @@ def night(config: Config, small: list[TenantId], *large: TenantId) -> Waited:
         results = run_fleet(stores, config, tasks, done)
         end = time.perf_counter() - begin
         stores.engine.dispose()
-    work = {}
+    used = {}
     for result in results:
         if not (isinstance(result, NightReport) and result.published):
             raise SystemExit(result.because)
-        work[result.tenant] = result.seconds
+        used[result.tenant] = sum(result.figures["core_seconds"].values())
     found = Waited(
         median=median(at[name] for name in small),
         end=end,
         large=None,
-        work=median(work[name] for name in small),
-        large_work=None,
+        core_seconds=median(used[name] for name in small),
+        large_core_seconds=None,
     )
-    return replace(found, large=at[large[0]], large_work=work[large[0]]) if large else found
+    if not large:
+        return found
+    return replace(found, large=at[large[0]], large_core_seconds=used[large[0]])
 
 
 def figures(runs: list[tuple[Waited, Waited]]) -> dict[str, Any]:
@@ -126,8 +129,8 @@ def figures(runs: list[tuple[Waited, Waited]]) -> dict[str, Any]:
         "end_alone": median(one.end for one in alone),
         "end_among": median(one.end for one in among),
         "large_at": median(one.large for one in among),
-        "work": median(one.work for one in among),
-        "large_work": median(one.large_work for one in among),
+        "core_seconds": median(one.core_seconds for one in among),
+        "large_core_seconds": median(one.large_core_seconds for one in among),
     }
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from jobs.fleet import run_fleet
 from jobs.metrics import tell
 from jobs.progress import Progress, expected
-from jobs.results import FAILED, Result, Task, alarm, tenant_of, word_of
+from jobs.results import FAILED, Result, Task, alarm, elsewhere, tenant_of, word_of
 from jobs.summary import Summary, summarize
 from schema.config import Config
 from schema.errors import Problem
@@ -74,9 +74,10 @@ def run(
     if whole and not summary.braked and (wrong := alarm(modes, results)):
         log.error("%s", wrong)
         summary = replace(summary, alarm=wrong, status=1)
-    if tasks:
+    mine = not all(map(elsewhere, results))
+    if mine:
         _keep(stores, summary, by, whole=whole)
-    if tasks and whole:
+    if mine and whole:
         tell(stores.disk, config.nightly, summary)
     return Ran(results, summary)
 

@@ -139,6 +139,7 @@ class TestARun:
         since = f"running since {now:%H:%M} UTC (another-host:1:1)"
         assert summary.elsewhere.startswith(f"2 of 2 tenants: the night of {NIGHT} is {since}")
         assert {r.levelno for r in caplog.records if r.name == "recfactory.fleet"} == {logging.INFO}
+        assert world.stores.runs.last() is None, "its own run tells of them"
 
 
 class TestTheClock:
