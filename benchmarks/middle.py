@@ -8,14 +8,13 @@ that everybody likes, comes back for their own favourites, and some products are
 than others. So ALS, neighbours and reorders all have something to find.
 
 The night is a whole one, the tenants' first: every model is trained and judged, hyper-parameters are
-looked for as far as the ration goes, every list is published with every fsync. The floor is what nobody can do
+looked for of those whose turn it is, every list is published with every fsync. The floor is what nobody can do
 without: one ``implicit`` fit (64 factors, 15 iterations) and its ``recommend`` of 50 products for all
 customers. Both have two processes of one thread each.
 """
 
 import argparse
 import json
-import math
 import os
 import resource
 import tempfile
@@ -124,9 +123,8 @@ def main() -> None:
 
 def measure(home: Path, tenants: int, size: Size) -> Measured:
     """Import where that was not done before, then the floor, then one night."""
-    nightly = Nightly(processes=PROCESSES)
-    ration = math.ceil(nightly.searches * min(tenants / FLEET, 1))  # of a small fleet, its share
-    config = Config(home=home.absolute(), nightly=nightly.model_copy(update={"searches": ration}))
+    # as in a large fleet: each searches on its own night of 28
+    config = Config(home=home.absolute(), nightly=Nightly(processes=PROCESSES, searches=0))
     make_secret(home, Disk())
     open_stores(config)
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
