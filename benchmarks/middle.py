@@ -186,12 +186,24 @@ def made(size: Size, seed: int) -> Bought:
     return Bought(customer, product, 1 + rng.integers(0, YEAR, size.rows))
 
 
-def tables(size: Size, seed: int) -> dict[str, pa.Table]:
-    """One tenant in the universal form; customer ids are the same in every tenant."""
+def tables(size: Size, seed: int, quiet: int = 0) -> dict[str, pa.Table]:
+    """One tenant in the universal form; customer ids are the same in every tenant.
+
+    Args:
+        quiet: so many days before the night it sold nothing.
+    """
     bought = made(size, seed)
     night = np.datetime64(NIGHT, "us")
     moment = np.random.default_rng((seed, 1)).integers(8 * 3600, 18 * 3600, size.rows)
     when = night - bought.ago.astype("timedelta64[D]") + moment.astype("timedelta64[s]")
+    interactions = pa.table(
+        {
+            "customer_id": [f"C-{n:05}" for n in bought.customer],
+            "product_id": [f"P-{n:05}" for n in bought.product],
+            "event": ["purchase"] * size.rows,
+            "occurred_at": pa.array(when, pa.timestamp("us", "UTC")),
+        }
+    )
     return {
         "customers": pa.table({"customer_id": [f"C-{n:05}" for n in range(size.customers)]}),
         "products": pa.table(
@@ -202,19 +214,16 @@ def tables(size: Size, seed: int) -> dict[str, pa.Table]:
                 "price": [1.0 + n % 90 for n in range(size.products)],
             }
         ),
-        "interactions": pa.table(
-            {
-                "customer_id": [f"C-{n:05}" for n in bought.customer],
-                "product_id": [f"P-{n:05}" for n in bought.product],
-                "event": ["purchase"] * size.rows,
-                "occurred_at": pa.array(when, pa.timestamp("us", "UTC")),
-            }
-        ),
+        "interactions": interactions.filter(pa.array(bought.ago > quiet)),
     }
 
 
-def take_in(config: Config, size: Size, seed: int) -> TenantId:
-    """Register and import one tenant, unless that was done before; in a process of its own."""
+def take_in(config: Config, size: Size, seed: int, quiet: int = 0) -> TenantId:
+    """Register and import one tenant, unless that was done before; in a process of its own.
+
+    Args:
+        quiet: as of ``tables``.
+    """
     stores, name, now = open_stores(config), TenantId(f"t{seed:03}"), datetime.now(UTC)
     known = stores.ledger.named([name]).get(name)
     if known is None:
@@ -223,7 +232,7 @@ def take_in(config: Config, size: Size, seed: int) -> TenantId:
     if name not in stores.imports.tenants():
         with tempfile.TemporaryDirectory() as folder:
             files = {}
-            for table, told in tables(size, seed).items():
+            for table, told in tables(size, seed, quiet).items():
                 files[table] = Path(folder) / f"{table}.parquet"
                 pq.write_table(told, files[table])
             limits = config.template.intake
