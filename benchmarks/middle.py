@@ -8,14 +8,13 @@ that everybody likes, comes back for their own favourites, and some products are
 than others. So ALS, neighbours and reorders all have something to find.
 
 The night is a whole one, the tenants' first: every model is trained and judged, hyper-parameters are
-looked for as far as the ration goes, every list is published with every fsync. The floor is what nobody can do
+looked for of those whose turn it is, every list is published with every fsync. The floor is what nobody can do
 without: one ``implicit`` fit (64 factors, 15 iterations) and its ``recommend`` of 50 products for all
 customers. Both have two processes of one thread each.
 """
 
 import argparse
 import json
-import math
 import os
 import tempfile
 import time
@@ -125,9 +124,8 @@ def main() -> None:
 
 def measure(home: Path, tenants: int, size: Size) -> Measured:
     """Import where that was not done before, then the floor, then one night."""
-    nightly = Nightly(processes=PROCESSES)
-    ration = math.ceil(nightly.searches * min(tenants / FLEET, 1))  # of a small fleet, its share
-    config = Config(home=home.absolute(), nightly=nightly.model_copy(update={"searches": ration}))
+    # as in a large fleet: each searches on its own night of 28
+    config = Config(home=home.absolute(), nightly=Nightly(processes=PROCESSES, searches=0))
     make_secret(home, Disk())
     open_stores(config)
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
@@ -178,12 +176,24 @@ def made(size: Size, seed: int) -> Bought:
     return Bought(customer, product, 1 + rng.integers(0, YEAR, size.rows))
 
 
-def tables(size: Size, seed: int) -> dict[str, pa.Table]:
-    """One tenant in the universal form; customer ids are the same in every tenant."""
+def tables(size: Size, seed: int, quiet: int = 0) -> dict[str, pa.Table]:
+    """One tenant in the universal form; customer ids are the same in every tenant.
+
+    Args:
+        quiet: so many days before the night it sold nothing.
+    """
     bought = made(size, seed)
     night = np.datetime64(NIGHT, "us")
     moment = np.random.default_rng((seed, 1)).integers(8 * 3600, 18 * 3600, size.rows)
     when = night - bought.ago.astype("timedelta64[D]") + moment.astype("timedelta64[s]")
+    interactions = pa.table(
+        {
+            "customer_id": [f"C-{n:05}" for n in bought.customer],
+            "product_id": [f"P-{n:05}" for n in bought.product],
+            "event": ["purchase"] * size.rows,
+            "occurred_at": pa.array(when, pa.timestamp("us", "UTC")),
+        }
+    )
     return {
         "customers": pa.table({"customer_id": [f"C-{n:05}" for n in range(size.customers)]}),
         "products": pa.table(
@@ -194,19 +204,16 @@ def tables(size: Size, seed: int) -> dict[str, pa.Table]:
                 "price": [1.0 + n % 90 for n in range(size.products)],
             }
         ),
-        "interactions": pa.table(
-            {
-                "customer_id": [f"C-{n:05}" for n in bought.customer],
-                "product_id": [f"P-{n:05}" for n in bought.product],
-                "event": ["purchase"] * size.rows,
-                "occurred_at": pa.array(when, pa.timestamp("us", "UTC")),
-            }
-        ),
+        "interactions": interactions.filter(pa.array(bought.ago > quiet)),
     }
 
 
-def take_in(config: Config, size: Size, seed: int) -> TenantId:
-    """Register and import one tenant, unless that was done before; in a process of its own."""
+def take_in(config: Config, size: Size, seed: int, quiet: int = 0) -> TenantId:
+    """Register and import one tenant, unless that was done before; in a process of its own.
+
+    Args:
+        quiet: as of ``tables``.
+    """
     stores, name, now = open_stores(config), TenantId(f"t{seed:03}"), datetime.now(UTC)
     known = stores.ledger.named([name]).get(name)
     if known is None:
@@ -215,7 +222,7 @@ def take_in(config: Config, size: Size, seed: int) -> TenantId:
     if name not in stores.imports.tenants():
         with tempfile.TemporaryDirectory() as folder:
             files = {}
-            for table, told in tables(size, seed).items():
+            for table, told in tables(size, seed, quiet).items():
                 files[table] = Path(folder) / f"{table}.parquet"
                 pq.write_table(told, files[table])
             limits = config.template.intake

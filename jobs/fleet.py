@@ -2,35 +2,36 @@
 
 import importlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
+from zlib import crc32
 
 from jobs.again import ready
 from jobs.brake import Alike, Waves, braked, signs, waves
 from jobs.deadline import DEADLINE, in_time, late
 from jobs.erasing import finish
 from jobs.executors import Executor, InProcess, Processes, workers
-from jobs.night import Begun, begin, conclude, failed, search_due, unmake
+from jobs.night import Begun, begin, conclude, failed, unmake
 from jobs.results import Failure, Result, Task, tenant_of
 from jobs.room import check_room
 from schema.config import Config
 from schema.errors import FactoryError, Problem, Refused
 from schema.names import Again, Mode, Outcome, Stage, TenantId
-from schema.records import Conclusion, NightReport, Tenant
-from schema.settings import TenantSettings
+from schema.records import Before, Conclusion, Lease, NightReport, Tenant
 from storage.database import LedgerAway, patiently
 from storage.stores import Stores
 from tenants.lifecycle import business_date
-from tenants.order import settings_of, zone
+from tenants.order import zone
 
 log = logging.getLogger("recfactory.fleet")
 
 
 _AT_ONCE = 64
 """Leases taken, or nights published, in one transaction."""
+
+_WEEK = 7
 
 
 _T = TypeVar("_T")
@@ -159,9 +160,7 @@ class _Run:
         self._stores, self._config, self._keep = stores, config, keep
         self._lease = timedelta(minutes=config.nightly.tenant_minutes)
         self.last = stores.nights.last_nights()
-        self._searched = Counter(
-            report.night for report in self.last.values() if report.figures.get("searched")
-        )
+        self._at_once = len(stores.ledger.tenants()) <= config.nightly.searches
         self._left: list[Task] = []
         self._held: dict[TenantId, Begun] = {}
         self._sealed: list[tuple[Begun, Conclusion]] = []
@@ -180,7 +179,7 @@ class _Run:
         """Nights that may be worked on; the others are told at once."""
         self._left = self._planned(tasks)
         for night in self._leased():
-            yield self._rationed(night)
+            yield self._in_turn(night)
 
     def _leased(self) -> Iterator[Begun]:
         """Take the leases of the tasks that are left; those that need none, or get none, are told."""
@@ -221,15 +220,12 @@ class _Run:
         self._waves = Waves([[task.tenant for task in wave] for wave in order], rule)
         return [task for wave in order for task in wave] + [t for t in tasks if t in known]
 
-    def _rationed(self, night: Begun) -> Begun:
-        """Let it look for hyper-parameters only while the date's ration lasts: in a fleet whose
-        first nights all fall on one date, every search would be due on every such date. What was
-        searched before a kill counts, so that the same tenants are in the end.
+    def _in_turn(self, night: Begun) -> Begun:
+        """Let it look for hyper-parameters, in a large fleet only on a night of its own: else all
+        whose first night falls on one date would do so on that date, and again and again.
         """
-        left = self._config.nightly.searches - self._searched[night.lease.night]
-        searches = left > 0 and may_search(self._config.template, night)
-        self._searched[night.lease.night] += searches
-        return replace(night, searches=searches)
+        every = self._config.template.tuning.every_days
+        return replace(night, searches=self._at_once or in_turn(night.before, night.lease, every))
 
     def publish(self, worked: Sequence[tuple[Begun, Conclusion]]) -> None:
         """Publish nights that were worked on, as soon as their wave may be; keep the leases of
@@ -346,23 +342,17 @@ def _values(
     return {tenant: value for tenant, value in worth.items() if value}
 
 
-def may_search(template: TenantSettings, night: Begun) -> bool:
-    """Whether a search is due that may come to something: too small a tenant, or one where nothing
-    was found to try of late, takes no other's place.
+def in_turn(before: Before, lease: Lease, every_days: int) -> bool:
+    """Whether a night on which the tenant may look for hyper-parameters came since its last one.
+
+    Its first search has one night of ``every_days``, by its name; later ones are due so long after
+    it, and where its lists got worse before that, on its day of the week. It depends on nothing
+    that other tenants do, nor on who runs the night or how often.
     """
-    before, date_ = night.before, night.lease.night
-    try:
-        settings = settings_of(template, before.tenant.changes)
-    except Problem:  # its night tells why
-        return False
     last = next(iter(before.published), None)
-    if last is not None and last.outcome is Outcome.TOO_SMALL:
-        return False
-    since = date_ - timedelta(days=settings.tuning.every_days)
-    vain = before.choice is None and any(
-        report.figures.get("searched") for report in before.published if report.night > since
-    )
-    return not vain and search_due(before, settings, date_)
+    nights = (lease.night - last.night).days if last else 1
+    days = every_days if before.choice is None else _WEEK
+    return (lease.night.toordinal() - crc32(lease.tenant.encode())) % days < nights
 
 
 def _batched(many: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -187,7 +187,7 @@ def conclude(
         with about(tenant=begun.lease.tenant, night=begun.lease.night, stage=Stage.PUBLISH):
             told.append(_recorded(stores, config, begun, report, clock))
     served = [report for report in told if isinstance(report, NightReport) and report.published]
-    in_force = stores.ledger.named([report.tenant for report in served])
+    in_force = stores.ledger.named([report.tenant for report in served]) if served else {}
     before = {begun.tenant.tenant: begun.before for begun, _ in worked}
     for report in served:
         model = in_force[report.tenant].model

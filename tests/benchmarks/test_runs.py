@@ -30,6 +30,7 @@ from benchmarks import (
     replay,
     second,
     template,
+    warm,
 )
 from benchmarks.day import __main__ as day
 from benchmarks.day import openloop
@@ -46,6 +47,8 @@ from tests.world import ACME, BETA, NIGHT, NOW, tables, two_tenants, write_files
 CUT = date(2026, 3, 18)
 ENOUGH = 150
 """Customers that buy the 200 pairs a week which the shipped template asks for."""
+
+SMALL = middle.Size(customers=300, products=60, rows=9_000)
 
 MOST_FLOORS = 150
 """Bare fits that a tiny tenant's stages may cost: 11 in a long run, 29 measured in one of twenty
@@ -332,6 +335,32 @@ class TestTheOthers:
         assert 0 < told["large_at"] <= told["end_among"]
         assert told["large_core_seconds"] > told["core_seconds"] > 0
 
+    def test_second_tells_kinds_of_middle_sized_tenants_and_searches_apart(
+        self, tmp_path: Path
+    ) -> None:
+        told = second.measure(second.middle_sized(tmp_path, 3, 3, SMALL)).figures()
+        assert told["outcomes"]["second"].pop("unchanged") == 2
+        assert 0 < told["new_rows"] < 0.02
+        judged, kept = told["kinds"].pop("judged", None), told["kinds"].pop("nothing new")
+        [largest] = told["kinds"].values()
+        first = [kind["first"] for kind in (judged, kept, largest) if kind]
+        assert all("train" in stages for stages in first)
+        assert kept["second"] == {}, "it made nothing"
+        searches = sum(stages.get("tune", 0) for stages in first)
+        assert told["searches"][0] == pytest.approx(searches)
+        second.show(told)
+
+    def test_warm_sets_a_model_that_was_carried_on_beside_a_fresh_one(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(warm, "SIZE", SMALL)
+        warm.main(["--tenants", "synthetic", "--nights", "1"])
+        rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+        ways = ["afresh", "carried on, 1", "carried on, 2", "carried on, 4"]
+        assert [row[2] for row in rows] == 2 * ways
+        assert len({row[3] for row in rows[:4]}) > 1, "they are not the same model"
+        assert rows[4][3] == "**1.0000**"
+
     def test_middle_measures_a_night_of_tenants_it_made_against_the_bare_library(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -342,7 +371,7 @@ class TestTheOthers:
         assert sum(told["outcomes"].values()) == 2
         assert {"promoted", "rejected"} >= set(told["outcomes"]), "every model was judged"
         assert {"train", "judge", "rank", "publish"} <= told["stages"].keys()
-        assert told["searches"] == 1, "the share of so few tenants"
+        assert told["searches"] == 0, "each of the two has another night of 28"
         assert all(ratio > 0 for ratio in told["ratios"].values())
 
     def test_middle_plants_taste_in_the_year_before_the_night(self) -> None:

@@ -1,19 +1,19 @@
 """A fleet of new tenants, registered and imported in bulk, and what is rationed among them."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert
 
-from jobs.fleet import _Run
+from jobs.fleet import _Run, in_turn
 from jobs.many import Outcome, take_in
 from jobs.results import Task
-from schema.names import Outcome as Verdict
 from schema.names import TenantId
+from schema.records import Choice, Lease
 from schema.settings import TuningSettings
-from storage.rows import NIGHTS
+from storage.rows import CHOICES, NIGHTS
 from tests.benchmarks.test_runs import sold
-from tests.world import ACME, BETA, NEXT_NIGHT, NIGHT, World
+from tests.world import ACME, BETA, NIGHT, NOW, World
 
 
 def taken_in(world: World, *numbers: int, spoilt: int | None = None) -> dict[int, Outcome]:
@@ -61,52 +61,69 @@ class TestABulk:
         assert empty_world.stores.imports.tenants() == {"m2"}
 
 
-class TestTheRationOfSearches:
+class TestSearches:
     """Every tenant of a new fleet is due for a search on the same date."""
 
-    def run(self, world: World, searches: int, night: date = NIGHT) -> dict[TenantId, bool]:
-        nightly = world.config.nightly.model_copy(update={"searches": searches})
+    def run(self, world: World, night: date = NIGHT, *, at_once: int = 0) -> dict[TenantId, bool]:
+        """Which may search tonight, in a fleet of two; where so many do it at once."""
+        nightly = world.config.nightly.model_copy(update={"searches": at_once})
         template = world.config.template.model_copy(update={"tuning": TuningSettings()})
         config = world.config.model_copy(update={"nightly": nightly, "template": template})
         fleet = _Run(world.stores, config, lambda *_: None)
-        tasks = [Task(ACME, night), Task(BETA, night)]
+        tasks = [Task(BETA, night), Task(ACME, night)]
         found = {begun.tenant.tenant: begun.searches for begun in fleet.begun(tasks)}
         release(world, night)
         return found
 
-    @pytest.mark.parametrize(
-        ("searches", "expected"), [(0, (False, False)), (1, (True, False)), (9, (True, True))]
-    )
-    def test_goes_to_the_first_that_are_due(
-        self, world: World, searches: int, expected: tuple[bool, bool]
+    def nights_of(self, world: World, name: TenantId, days: int) -> list[date]:
+        before = world.stores.nights.before([name])[name]
+        nights = [NIGHT + timedelta(days=n) for n in range(1, days + 1)]
+        return [night for night in nights if in_turn(before, lease_of(name, night), 28)]
+
+    @pytest.mark.parametrize(("at_once", "all_of_them"), [(1, False), (2, True)])
+    def test_fall_on_one_night_in_a_small_fleet_only(
+        self, world: World, at_once: int, all_of_them: bool
     ) -> None:
-        assert tuple(self.run(world, searches).values()) == expected
+        found = self.run(world, self.nobodys_turn(world), at_once=at_once)
+        assert found == {ACME: all_of_them, BETA: all_of_them}
 
-    def test_counts_what_was_searched_before_a_kill(self, world: World) -> None:
-        self.last_night_of_acme(world, Verdict.REJECTED, {"searched": True})
-        assert self.run(world, 1) == {BETA: False}
-        assert self.run(world, 2) == {BETA: True}
+    def test_have_one_night_of_28_for_each_tenant(self, world: World) -> None:
+        turns = {name: self.nights_of(world, name, 28) for name in (ACME, BETA)}
+        assert [len(nights) for nights in turns.values()] == [1, 1]
+        assert turns[ACME] != turns[BETA]
 
-    @pytest.mark.parametrize("figures", [{"searched": True}, {"searched": False}])
-    def test_is_not_spent_again_where_a_search_was_in_vain_of_late(
-        self, world: World, figures: dict[str, bool]
-    ) -> None:
-        self.last_night_of_acme(world, Verdict.REJECTED, figures)
-        after = self.run(world, 1, NEXT_NIGHT)
-        assert after == {ACME: not figures["searched"], BETA: figures["searched"]}
+    def test_are_the_same_when_the_night_is_done_again_by_whomever(self, world: World) -> None:
+        [night] = self.nights_of(world, ACME, 28)
+        assert self.run(world, night) == self.run(world, night) == {ACME: True, BETA: False}
+        world.night(BETA, night)
+        assert self.run(world, night) == {ACME: True}
 
-    def test_is_not_spent_on_a_tenant_too_small_to_be_judged(self, world: World) -> None:
-        self.last_night_of_acme(world, Verdict.TOO_SMALL, {})
-        assert self.run(world, 1, NEXT_NIGHT) == {ACME: False, BETA: True}
+    def test_miss_no_turn_that_came_since_the_last_published_night(self, world: World) -> None:
+        [turn] = self.nights_of(world, ACME, 28)
+        assert world.night(ACME, turn - timedelta(days=1)).published
+        assert turn + timedelta(days=6) in self.nights_of(world, ACME, 60)
+        assert world.night(ACME, turn + timedelta(days=6)).published
+        assert turn + timedelta(days=7) not in self.nights_of(world, ACME, 60)
 
-    def last_night_of_acme(self, world: World, verdict: Verdict, figures: dict[str, bool]) -> None:
-        assert world.night(ACME).published
+    def test_have_one_day_of_the_week_once_a_choice_is_made(self, world: World) -> None:
+        [turn] = self.nights_of(world, ACME, 28)
+        chosen = Choice(turn, {}, "as they are", {})
         with world.stores.engine.begin() as connection:
-            connection.execute(
-                update(NIGHTS)
-                .where(NIGHTS.c.tenant == ACME)
-                .values(outcome=verdict.value, figures=figures)
-            )
+            told = {name: getattr(chosen, name) for name in Choice.__slots__}
+            connection.execute(insert(CHOICES).values(tenant=ACME, **told))
+        weeks = {turn + timedelta(days=7 * n) for n in range(-4, 5)}
+        assert {*self.nights_of(world, ACME, 28)} == {
+            night for night in weeks if NIGHT < night <= NIGHT + timedelta(days=28)
+        }
+        assert len(self.nights_of(world, BETA, 28)) == 1
+
+    def nobodys_turn(self, world: World) -> date:
+        taken = {*self.nights_of(world, ACME, 3), *self.nights_of(world, BETA, 3)}
+        return next(night for n in (1, 2, 3) if (night := NIGHT + timedelta(days=n)) not in taken)
+
+
+def lease_of(name: TenantId, night: date) -> Lease:
+    return Lease(name, night, 1, NOW)
 
 
 def release(world: World, night: date) -> None:

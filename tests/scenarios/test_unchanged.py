@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import update
 
-from schema.names import Action, Mode, Outcome
+from schema.names import Action, Mode, Outcome, TenantId
 from schema.rules import written
 from storage.rollback import activate
-from tests.scenarios.test_night import bought
+from storage.rows import NIGHTS, TENANTS
+from tests.scenarios.test_night import bought, burning
 from tests.scenarios.tree import contents, folder_of
 from tests.world import (
     ACME,
@@ -75,8 +77,9 @@ class TestNothingNew:
 
     def test_is_no_reason_where_the_tenant_wants_every_night(self, world: World) -> None:
         world.stores.ledger.change_settings(ACME, {"unchanged": "retrain"}, by="test", at=NOW)
-
         assert world.night(ACME, NEXT_NIGHT).published
+
+        assert world.night(ACME, THIRD_NIGHT).published  # by the same settings as the night before
 
 
 class TestSomethingNew:
@@ -99,6 +102,21 @@ class TestSomethingNew:
 
         assert world.night(ACME, NEXT_NIGHT).published
         assert world.night(BETA, NEXT_NIGHT).outcome is Outcome.UNCHANGED
+
+    def test_waits_for_the_next_night_where_feedback_came_after_this_one_began(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("jobs.night.unchanged", burning)
+            assert world.night(ACME, NEXT_NIGHT).outcome is Outcome.FAILED
+        late = datetime(2026, 4, 2, 9, tzinfo=UTC)
+        event = bought("C-0001", f"{ACME}-P-01", "e-1", NOW)
+        world.stores.feedback.record(ACME, [event], lambda: late)
+
+        repeated = world.night(ACME, NEXT_NIGHT, lambda: late + timedelta(hours=1))
+
+        assert repeated.outcome is Outcome.UNCHANGED
+        assert world.night(ACME, THIRD_NIGHT).published
 
     def test_may_be_a_setting(self, world: World) -> None:
         world.stores.ledger.change_settings(ACME, {"lists.length": 40}, by="test", at=NOW)
@@ -134,6 +152,50 @@ class TestSomethingNew:
 
         assert world.night(ACME, THIRD_NIGHT).published
 
+    @pytest.mark.parametrize("told", ["newest", "horizon_days", "data_fingerprint", "made_from"])
+    def test_may_be_all_that_an_earlier_version_did_not_note(self, world: World, told: str) -> None:
+        figures = {**world.stores.nights.last_nights()[ACME].figures}
+        del figures[told]
+        with world.stores.engine.begin() as connection:
+            connection.execute(
+                update(NIGHTS).where(NIGHTS.c.tenant == ACME).values(figures=figures)
+            )
+
+        assert world.night(ACME, NEXT_NIGHT).published
+
+    def test_may_be_a_model_that_a_person_put_in_force(self, world: World) -> None:
+        with world.stores.engine.begin() as connection:
+            connection.execute(update(TENANTS).where(TENANTS.c.tenant == ACME).values(model=1))
+
+        assert world.night(ACME, NEXT_NIGHT).published
+
+    def test_may_be_that_nothing_is_served_any_more(self, world: World) -> None:
+        (folder_of(world, ACME) / "CURRENT").unlink()
+
+        assert world.night(ACME, NEXT_NIGHT).published
+
+    def test_may_be_an_older_edition_of_the_same_model(self, world: World) -> None:
+        world.stores.ledger.change_settings(ACME, {"frozen_lists": "rerank"}, by="test", at=NOW)
+        older = world.night(ACME, NEXT_NIGHT)
+        world.switch(ACME, Mode.FREEZE)
+        newer = world.night(ACME, THIRD_NIGHT)
+        assert (newer.model, newer.edition) == (older.model, 3)
+        world.switch(ACME, Mode.ON)
+        hold = timedelta(hours=1)
+        activate(world.stores, world.tenant(ACME), 2, hold=hold, by="ann", why="odd", now=NOW)
+
+        assert world.night(ACME, THIRD_NIGHT + timedelta(days=1)).published
+
+    def test_may_have_happened_at_the_very_midnight_of_the_tenant(self, tmp_path: Path) -> None:
+        world, name = two_tenants(tmp_path, template=SHIPPED), TenantId("east")
+        world.add(name, "Pacific/Kiritimati")  # ten in the morning in Greenwich, when all is sold
+        world.import_(name, tables(name))
+        assert world.night(name).published
+
+        assert world.night(name, NEXT_NIGHT).published
+        assert world.night(name, THIRD_NIGHT).outcome is Outcome.UNCHANGED
+        world.stores.engine.dispose()
+
     def test_may_have_been_there_but_dated_ahead(self, tmp_path: Path) -> None:
         world = two_tenants(tmp_path, template=SHIPPED)
         early = NIGHT - timedelta(days=3)
@@ -143,7 +205,12 @@ class TestSomethingNew:
         world.stores.engine.dispose()
 
 
-def test_a_frozen_tenant_is_frozen_not_unchanged(world: World) -> None:
+@pytest.mark.parametrize("lists", ["keep", "rerank"])
+def test_a_frozen_tenant_is_frozen_not_unchanged(world: World, lists: str) -> None:
+    world.stores.ledger.change_settings(ACME, {"frozen_lists": lists}, by="test", at=NOW)
+    world.night(ACME, NEXT_NIGHT)
     world.switch(ACME, Mode.FREEZE)
 
-    assert world.night(ACME, NEXT_NIGHT).outcome is Outcome.FROZEN
+    report = world.night(ACME, THIRD_NIGHT)
+
+    assert (report.outcome, report.published) == (Outcome.FROZEN, lists == "rerank")
