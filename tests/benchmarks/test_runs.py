@@ -342,7 +342,7 @@ class TestTheOthers:
         rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
         ways = ["afresh", "carried on, 1", "carried on, 2", "carried on, 4"]
         assert [row[2] for row in rows] == 2 * ways
-        assert len({row[3] for row in rows[:4]}) > 1, "they are not the same model"
+        assert rows[0][3:6] != rows[2][3:6], "as many iterations for a window, from elsewhere"
         assert rows[4][3] == "**1.0000**"
 
     def test_middle_measures_a_night_of_tenants_it_made_against_the_bare_library(
