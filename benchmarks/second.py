@@ -173,20 +173,21 @@ def new_share(made: list[Part]) -> float:
 
 
 def kinds(fleet: Fleet) -> dict[str, Kind]:
-    """Tenants by what they had on the second night; the one with the longest first is its own."""
+    """Tenants by what they had on the second night; one that took a tenth of the first is its own."""
     stores = open_stores(fleet.config)
     nights = {
         name: (stores.nights.night(name, fleet.first), stores.nights.night(name, fleet.second))
         for name in fleet.names
     }
     stores.engine.dispose()
-    largest = max(fleet.names, key=lambda name: sum(_spent(nights[name][0]).values()))
+    took = {name: sum(_spent(first).values()) for name, (first, _) in nights.items()}
+    large = {name for name, seconds in took.items() if seconds > sum(took.values()) / 10}
     tenants: Counter[str] = Counter()
     stages: dict[str, tuple[Counter[str], Counter[str]]] = defaultdict(
         lambda: (Counter(), Counter())
     )
     for name, (first, second) in nights.items():
-        kind = f"{name}, the largest" if name == largest else _kind(second)
+        kind = name if name in large else _kind(second)
         tenants[kind] += 1
         stages[kind][0].update(_spent(first))
         stages[kind][1].update(_spent(second))
