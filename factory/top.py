@@ -91,7 +91,7 @@ def cells_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def sliced(
-    starts: NDArray[np.int64], rows: NDArray[np.integer]
+    starts: NDArray[np.integer], rows: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the given rows of a table in row order lie: (place in ``rows``, place in the table).
 

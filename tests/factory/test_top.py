@@ -7,6 +7,7 @@ from factory.top import (
     best,
     best_pairs,
     cells_of,
+    highest,
     key_scores,
     merged,
     product_numbers,
@@ -58,6 +59,18 @@ def test_the_best_none_are_none() -> None:
     assert best(np.ones((3, 7), np.float32), 0).shape == (3, 0)
     assert best(np.ones((0, 7), np.float32), 4).shape == (0, 4)
     assert best(np.ones((3, 0), np.float32), 4).tolist() == [[0] * 4] * 3
+
+
+@given(ROWS, st.data())
+def test_the_nth_highest_is_that_of_a_whole_sort(row: list[float], data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, len(row)))
+    scores = np.array([row, row[::-1]], np.float32)
+    assert highest(scores, count).tolist() == [[sorted(scores[0].tolist())[-count]]] * 2
+
+
+def test_the_nth_highest_is_found_in_columns_of_a_larger_table_too() -> None:
+    scores = np.arange(12, dtype=np.float32).reshape(3, 4)[:, [2, 0, 3]]
+    assert highest(scores, 2).tolist() == [[2], [6], [10]]
 
 
 def test_the_best_leave_the_scores_as_they_were() -> None:
