@@ -16,6 +16,11 @@ def core_seconds(*whose: int) -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
+def stolen() -> float:
+    """Core-seconds since the machine's start that its host gave to others; 0 where it does not say."""
+    return float(getattr(psutil.cpu_times(), "steal", 0))
+
+
 def together() -> int:
     """Bytes that this process and its children hold; what they share counts once."""
     me = psutil.Process()

@@ -114,10 +114,10 @@ def compared(
     spent: dict[str, float] = {}
     kept: int | None = None
     for ago in range(nights, -1, -1):
-        windows = choose(history, tonight - ago * APART, settings.windows, settings.blend, kept)
-        if windows is None:
+        found = choose(history, tonight - ago * APART, settings.windows, settings.blend, kept)
+        if found is None:
             raise SystemExit(f"{name} is too small to be judged")
-        kept = windows.days
+        windows, kept = found, found.days
         for way, told in ways.items():
             if way == AFRESH and ago:
                 continue
@@ -125,8 +125,8 @@ def compared(
             made = train(history, windows, told, kind=ALS, fingerprint="", start=start)
             spent[way] = time.process_time() - begin
             models[way] = replace(made, settings=settings)
-    found = judge([models[way] for way in ways], history, windows)
-    for way, judged in zip(ways, found, strict=True):
+    judgements = judge([models[way] for way in ways], history, windows)
+    for way, judged in zip(ways, judgements, strict=True):
         yield Line(
             tenant=name,
             way=way,

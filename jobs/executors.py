@@ -52,10 +52,12 @@ _QUIET = 5.0
 
 
 def workers(nightly: Nightly) -> int:
-    """How many nights are at work at once: one more than there are cores, as some wait for the disk."""
+    """How many nights are at work at once: two for each core, as a small one waits
+    for the disk half of its time.
+    """
     if nightly.executor == "in-process":
         return 1
-    return nightly.processes or (os.cpu_count() or 1) + 1
+    return nightly.processes or 2 * (os.cpu_count() or 1)
 
 
 class Executor(Protocol):
