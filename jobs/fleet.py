@@ -67,7 +67,8 @@ def tonight(
     Args:
         night: the business date; None takes each tenant's own, in its time zone.
     """
-    cost = {tenant: report.seconds for tenant, report in stores.nights.last_nights().items()}
+    last = stores.nights.last_nights()
+    cost = {tenant: report.likely_seconds for tenant, report in last.items()}
     known = {tenant.tenant: tenant for tenant in stores.ledger.tenants()}
     tenants = [known.get(name) or stores.ledger.tenant(name) for name in names]
     weight = {
@@ -212,7 +213,7 @@ class _Run:
         if minutes := self._config.nightly.deadline_minutes:
             budget = minutes * 60 * workers(self._config.nightly)
             value = _values(self._stores, self._config, self.last)
-            cost = {tenant: report.seconds for tenant, report in self.last.items()}
+            cost = {tenant: report.likely_seconds for tenant, report in self.last.items()}
             new, after = in_time(new, cost, value, budget)
         rule = self._config.nightly.brake
         *samples, rest = waves(new, rule, max((task.night for task in new), default=None))

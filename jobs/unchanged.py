@@ -20,6 +20,9 @@ from tenants.order import zone
 
 _CODE = version("recfactory")
 
+_LIKELY = ("lists", "bytes")
+"""Figures by which a fleet plans the next night that makes something, beside what it may take."""
+
 
 def unchanged(
     stores: Stores, before: Before, settings: TenantSettings, lease: Lease, now: datetime
@@ -52,10 +55,16 @@ def unchanged(
         told.get("made_from"),
     ):
         return None
+    kept = {name: told[name] for name in _LIKELY if name in told}
     return Conclusion(
         Outcome.UNCHANGED,
         f"no new data since the night of {last.night}; its model and lists stay",
-        {"data_fingerprint": data, "feedback_until": lease.feedback_until.isoformat()},
+        {
+            "data_fingerprint": data,
+            "feedback_until": lease.feedback_until.isoformat(),
+            "spared": last.seconds,
+            **kept,
+        },
     )
 
 

@@ -799,6 +799,11 @@ class NightReport:
         """Of work, over all stages."""
         return float(sum(self.figures.get("seconds", {}).values()))
 
+    @property
+    def likely_seconds(self) -> float:
+        """What the next night may take: as this one, or as the one it had no need to repeat."""
+        return self.seconds or float(self.figures.get("spared", 0))
+
 
 class EditionRow(NamedTuple):
     """An edition on record."""

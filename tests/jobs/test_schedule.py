@@ -220,8 +220,14 @@ def pulling(world: World, source: SourceDatabase) -> Config:
 
 class TestTonight:
     def test_the_costliest_tenant_of_last_night_begins(self, world: World) -> None:
+        self.in_order(world, report(tenant=BETA, seconds=9))
+
+    def test_so_does_one_that_had_nothing_new_then(self, world: World) -> None:
+        self.in_order(world, replace(report(tenant=BETA), figures={"spared": 9}))
+
+    def in_order(self, world: World, beta: NightReport) -> None:
         def last_nights() -> dict[TenantId, NightReport]:
-            return {BETA: report(tenant=BETA, seconds=9), ACME: report(seconds=1)}
+            return {BETA: beta, ACME: report(seconds=1)}
 
         stores = cast(
             "Stores",

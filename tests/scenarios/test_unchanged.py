@@ -60,6 +60,17 @@ class TestNothingNew:
         assert report.because == f"no new data since the night of {NIGHT}; its model and lists stay"
         assert contents(folder_of(world, ACME)) == before
 
+    def test_leaves_the_tenant_its_place_in_the_fleet_s_plans(self, world: World) -> None:
+        """By cost, by what its lists are worth, and by the room they need."""
+        worked = world.stores.nights.night(ACME, NIGHT)
+        assert worked is not None
+        for night in (NEXT_NIGHT, THIRD_NIGHT):
+            report = world.night(ACME, night)
+            assert report.seconds == 0
+            assert report.likely_seconds == worked.seconds > 0
+            for figure in ("lists", "bytes"):
+                assert report.figures[figure] == worked.figures[figure] > 0
+
     def test_is_found_again_the_night_after(self, world: World) -> None:
         world.night(ACME, NEXT_NIGHT)
 
