@@ -35,7 +35,8 @@ from storage.objects import (
 )
 
 LISTS, PRODUCTS, SEGMENTS = "lists.lmdb", "products.json", "segments.json"
-GROUNDS = "grounds.bin"
+GROUNDS, RECORD = "grounds.bin", "grounds.npy"
+"""RECORD: of editions of versions 0.3 and 0.4."""
 CURRENT = "CURRENT"
 _ITS_OWN = {"format", "number", "files"}
 """Of a manifest: what every sealed folder says of itself."""
@@ -320,7 +321,7 @@ class Editions:
             Problem: it is missing, changed or of a newer format.
         """
         folder = self._here(uid, number, manifest_sha256)
-        manifest = durable.unsealed(folder, manifest_sha256, later={GROUNDS})
+        manifest = durable.unsealed(folder, manifest_sha256, later={GROUNDS, RECORD})
         if manifest["tenant_uid"] != uid:
             raise Problem(
                 f"edition {number} belongs to another tenant",
@@ -459,8 +460,10 @@ def _segments(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _grounds(folder: Path, manifest: Mapping[str, Any]) -> GroundsFile | None:
-    listed = manifest["files"].get(GROUNDS)
-    return None if listed is None else GroundsFile(folder / GROUNDS, listed["sha256"])
+    for name in (GROUNDS, RECORD):
+        if listed := manifest["files"].get(name):
+            return GroundsFile(folder / name, listed["sha256"])
+    return None
 
 
 def _check_lists(edition: Edition) -> None:

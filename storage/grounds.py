@@ -2,10 +2,12 @@
 
 A line of JSON says type, shape and place of each field of ``schema.records.Grounds``; their bytes
 follow. So a look at it costs next to nothing, and every worker shares the pages it touches. (NumPy's
-own format would have its header read as Python source: several times the rest of a small file.)
+own format, of versions 0.3 and 0.4, has its header read as Python source: several times the rest of a
+small file.)
 """
 
 import mmap
+import threading
 from collections.abc import Collection
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,6 +20,10 @@ from numpy.typing import NDArray
 from schema.errors import Problem
 from schema.records import Grounds
 
+_ONE_HEADER = threading.Lock()
+"""NumPy reads a header by ``ast.literal_eval``, which two threads must not do at once before Python
+3.12 (SystemError, python/cpython#106905).
+"""
 _NAMES = [field.name for field in fields(Grounds)]
 _ALIGN = 64
 """Bytes: what NumPy's loops like an array's beginning to be a multiple of."""
@@ -45,6 +51,8 @@ def mapped(path: Path) -> Grounds:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     end = data.find(b"\n")
     try:
+        if data[:6] == np.lib.format.MAGIC_PREFIX:
+            return _record(path)
         told = orjson.loads(data[: max(end, 0)])
         start = end + 1 + -(end + 1) % _ALIGN
         return Grounds(**{name: _field(data, start, *told[name]) for name in _NAMES})
@@ -54,6 +62,13 @@ def mapped(path: Path) -> Grounds:
             "the next night makes it anew; until then ask for the list of the night",
             code="GROUNDS_VERSION",
         ) from error
+
+
+def _record(path: Path) -> Grounds:
+    """A file of version 0.3 or 0.4: one record with a field for each of ``Grounds``."""
+    with _ONE_HEADER:
+        record = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    return Grounds(**{name: record[name][0] for name in _NAMES})
 
 
 def _padded(data: bytes) -> bytes:

@@ -4,12 +4,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from schema.errors import Problem
 from schema.records import CELL, Grounds, entries
-from storage.durable import Disk
-from storage.editions import GROUNDS, Editions
+from storage.durable import MANIFEST, Disk, described
+from storage.editions import GROUNDS, RECORD, Editions
 from storage.grounds import mapped, packed
 from tests.storage.made import ONE, lists, publish, seal
 
@@ -53,6 +54,16 @@ def same(one: Grounds, other: Grounds) -> bool:
     )
 
 
+def record(path: Path, made: Grounds) -> None:
+    """As versions 0.3 and 0.4 wrote it."""
+    values = {field.name: np.asarray(getattr(made, field.name)) for field in fields(Grounds)}
+    shape = [(name, value.dtype, value.shape) for name, value in values.items()]
+    found = np.zeros(1, np.dtype(shape, align=True))
+    for name, value in values.items():
+        found[name][0] = value
+    np.save(path, found, allow_pickle=False)
+
+
 @pytest.fixture
 def editions(tmp_path: Path) -> Editions:
     return Editions(tmp_path, Disk())
@@ -82,6 +93,11 @@ class TestTheFile:
     def test_of_the_same_grounds_has_the_same_bytes(self) -> None:
         assert packed(grounds()) == packed(grounds())
 
+    def test_of_versions_3_and_4_is_read_as_well(self, tmp_path: Path) -> None:
+        path = tmp_path / "grounds.npy"
+        record(path, grounds())
+        assert same(mapped(path), grounds())
+
     @pytest.mark.parametrize(("told", "other"), [(b'"asked":', b'"other":'), (b"{", b"x")])
     def test_of_another_version_is_refused(self, told: bytes, other: bytes, tmp_path: Path) -> None:
         (tmp_path / "g.bin").write_bytes(packed(grounds()).replace(told, other, 1))
@@ -94,6 +110,23 @@ class TestAnEdition:
     def test_brings_its_grounds(self, editions: Editions) -> None:
         number, sha = seal(editions, made=replace(lists(), grounds=grounds()))
         edition = editions.open(ONE, number, sha)
+        assert edition.grounds is not None
+        assert same(edition.grounds.open(), grounds())
+        edition.lists.close()
+
+    def test_of_versions_3_and_4_brings_its_record(
+        self, editions: Editions, tmp_path: Path
+    ) -> None:
+        number, _ = seal(editions, made=replace(lists(), grounds=grounds()))
+        folder = tmp_path / ONE / "editions" / "e000001"
+        (folder / GROUNDS).unlink()
+        record(folder / RECORD, grounds())
+        manifest = orjson.loads((folder / MANIFEST).read_bytes())
+        del manifest["files"][GROUNDS]
+        manifest["files"][RECORD] = described(folder / RECORD)
+        (folder / MANIFEST).write_bytes(orjson.dumps(manifest))
+
+        edition = editions.open(ONE, number)
         assert edition.grounds is not None
         assert same(edition.grounds.open(), grounds())
         edition.lists.close()
