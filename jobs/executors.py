@@ -52,9 +52,7 @@ _QUIET = 5.0
 
 
 def workers(nightly: Nightly) -> int:
-    """How many nights are at work at once: two for each core, as a small one waits
-    for the disk half of its time.
-    """
+    """How many nights are at work at once: two a core, as a small one waits for the disk half the time."""
     if nightly.executor == "in-process":
         return 1
     return nightly.processes or 2 * (os.cpu_count() or 1)
