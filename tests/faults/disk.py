@@ -14,10 +14,11 @@ steps on one name keep their order.
 import itertools
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from storage.durable import Disk
 
@@ -50,13 +51,18 @@ class FaultyDisk(Disk):
         self._fail_at, self._error, self.stays = fail_at, error, stays
         self.steps: list[str] = []
         self.failed = False
+        self._writing = threading.RLock()
 
     def _step(self, name: str) -> None:
         if self.failed and self.stays:
-            raise self._error()
+            self._raise()
         self.steps.append(name)
         if len(self.steps) - 1 == self._fail_at:
             self.failed = True
+            self._raise()
+
+    def _raise(self) -> NoReturn:
+        with self._writing:  # the dead have no threads that write on
             raise self._error()
 
     def create(self, path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -83,14 +89,15 @@ class FaultyDisk(Disk):
         self._step(f"fsync {plain(path)}")
 
     def create_by(self, path: Path, write: Callable[[Path], None]) -> None:
-        self._step(f"create {plain(path)}")
-        write(path)
-        size = path.stat().st_size
-        whole = path.read_bytes()
-        os.truncate(path, size // 2)
-        self._step(f"write {plain(path)}")
-        path.write_bytes(whole)
-        self._step(f"fsync {plain(path)}")
+        with self._writing:
+            self._step(f"create {plain(path)}")
+            write(path)
+            size = path.stat().st_size
+            whole = path.read_bytes()
+            os.truncate(path, size // 2)
+            self._step(f"write {plain(path)}")
+            path.write_bytes(whole)
+            self._step(f"fsync {plain(path)}")
 
     def sync_folder(self, path: Path) -> None:
         self._step(f"sync {plain(path)}/")
