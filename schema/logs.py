@@ -28,11 +28,17 @@ def about(**fields: Any) -> Iterator[None]:
     """Say on every line told inside what it is about.
 
     An error leaves it said: whoever catches it, inside an ``about`` of their own, tells where it
-    happened.
+    happened. Where there is none around, it ends here: nothing later is about this.
     """
-    token = ABOUT.set({**ABOUT.get(), **fields})
-    yield
-    ABOUT.reset(token)
+    outer = ABOUT.get()
+    ABOUT.set({**outer, **fields})
+    try:
+        yield
+    except BaseException:
+        if not outer:
+            ABOUT.set(outer)
+        raise
+    ABOUT.set(outer)
 
 
 def start_log(level: int | str) -> None:

@@ -78,6 +78,13 @@ class TestALine:
         assert (line["tenant"], line["night"], line["stage"]) == ("acme", "2026-04-01", "train")
         assert "tenant" not in json.loads(written("hello"))
 
+    def test_after_an_error_that_left_everything_is_about_nothing(self) -> None:
+        with pytest.raises(KeyError), about(tenant=ACME), about(stage="rank"):
+            raise KeyError
+        line = json.loads(written("another"))
+
+        assert not {"tenant", "stage"} & set(line)
+
     def test_of_an_error_caught_further_out_still_says_where_it_happened(self) -> None:
         with about(tenant=ACME, stage="validate"):
             with pytest.raises(KeyError), about(stage="rank"):
