@@ -28,6 +28,7 @@ from jobs.results import Result, tenant_of
 from schema.config import Config, Nightly
 from schema.names import TenantId
 from schema.records import NightReport
+from schema.settings import TenantSettings, with_changes
 from storage.durable import Disk
 from storage.secret import make_secret
 from storage.stores import open_stores
@@ -72,8 +73,11 @@ def main() -> None:
 
 def measure(home: Path, tenants: int, runs: int) -> list[tuple[Waited, Waited]]:
     """Import where that was not done before; then nights without and with the large tenant."""
-    nightly = Nightly(processes=PROCESSES, searches=0)
-    config = Config(home=home.absolute(), nightly=nightly)
+    config = Config(
+        home=home.absolute(),
+        nightly=Nightly(processes=PROCESSES),
+        template=with_changes(TenantSettings(), {"tuning.core_seconds": 0}),
+    )
     make_secret(home, Disk())
     open_stores(config).engine.dispose()
     sizes = [LARGE, *[SMALL] * tenants]

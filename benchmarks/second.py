@@ -32,6 +32,7 @@ from rich.table import Table
 from benchmarks import middle
 from benchmarks.fleet import Night, alone, imported
 from jobs.demo import NIGHTS, Part, parts
+from jobs.results import NOT_RUN
 from schema.config import Config, Nightly
 from schema.names import Outcome, Stage, TenantId
 from schema.records import NightReport
@@ -196,7 +197,7 @@ def kinds(fleet: Fleet) -> dict[str, Kind]:
 
 def _kind(report: NightReport | None) -> str:
     if report is None or report.outcome is None:
-        return "not run"
+        return NOT_RUN
     return _KINDS.get(report.outcome, "judged")
 
 

@@ -15,7 +15,6 @@ Tenants are manufacturers of The Complete Journey large enough to be judged, and
 
 import argparse
 import json
-import math
 import os
 import tempfile
 import time
@@ -23,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from statistics import geometric_mean
 
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 
@@ -146,10 +146,9 @@ def ratios(lines: Sequence[Line]) -> dict[str, dict[str, float]]:
     for way in dict.fromkeys(line.way for line in lines):
         mine = [line for line in lines if line.way == way]
         found[way] = {
-            figure: math.prod(
+            figure: geometric_mean(
                 getattr(line, figure) / getattr(afresh[line.tenant], figure) for line in mine
             )
-            ** (1 / len(mine))
             for figure in FIGURES
         }
     return found

@@ -40,9 +40,9 @@ def ready(stores: Stores, tenant: Tenant, report: NightReport, now: datetime) ->
         case Again.SOON:
             return now >= datetime.fromisoformat(report.figures["again_at"])
         case Again.DATA:
-            return bool(
-                accepted_fingerprint(stores, tenant) != report.figures["accepted_fingerprint"]
-            )
+            # what an earlier version refused did not note it, and is worth one more look
+            known = report.figures.get("accepted_fingerprint")
+            return bool(accepted_fingerprint(stores, tenant) != known)
     return False
 
 

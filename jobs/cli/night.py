@@ -45,7 +45,8 @@ def night(
     Uses only what occurred before the date, local midnight; harmless if it was run before.
     Exit status 0 all well, 1 something failed, 3 a person has to look: a model or a delivery is
     held, the realised RMSE of what was served is flagged, or the fleet's brake is on. Nights that
-    another run is at do not count: that run tells what they come to. With --last it is that of the last run over all tenants, by this command, `recfactory schedule` or `demo`.
+    another run is at do not count: that run tells what they come to. With --last it is that of the
+    last run over all tenants, by this command, `recfactory schedule` or `demo`.
 
     Example: recfactory night acme --date 2026-11-21
     """

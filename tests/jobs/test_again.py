@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from jobs import fleet, night
 from jobs.again import outlook
@@ -17,6 +18,7 @@ from schema.config import Config, Nightly
 from schema.errors import FactoryError, Problem, Refused
 from schema.names import Again
 from schema.records import Lease, NightReport
+from storage.rows import NIGHTS
 from tests.world import ACME, BETA, NIGHT, NOW, World, tables
 
 LONG = timedelta(hours=4)
@@ -159,6 +161,18 @@ class TestARefusal:
         assert due(empty_world.stores, NOW + LONG) == [Task(ACME, NIGHT)]
         assert wave(empty_world.stores, config, at(NOW + LONG)) == 1
         assert of(empty_world).published
+
+    def test_that_did_not_note_the_data_is_looked_at_once_more(
+        self, empty_world: World, at: Set
+    ) -> None:
+        """As an earlier state of this version left it; one such row must not stop the fleet."""
+        empty_world.add(ACME)
+        wave(empty_world.stores, configured(empty_world), at(NOW))
+        figures = {**of(empty_world).figures}
+        del figures["accepted_fingerprint"]
+        with empty_world.stores.engine.begin() as connection:
+            connection.execute(update(NIGHTS).values(figures=figures))
+        assert due(empty_world.stores, NOW + LONG) == [Task(ACME, NIGHT)]
 
     def test_of_these_data_uses_up_no_attempt(
         self, world: World, at: Set, monkeypatch: pytest.MonkeyPatch
